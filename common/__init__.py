@@ -1,0 +1,1 @@
+"""What every folder may import: settings, errors, time, logging, workspaces, telemetry."""

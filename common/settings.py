@@ -1,0 +1,108 @@
+"""The product's settings: one frozen tree, read once at each entry point and passed inward.
+
+Every value can be set by an environment variable `SALIENCE_<NAME>` (nested: `SALIENCE_SERVING__PORT`) or in `.env`;
+`.env.example` documents all. `SALIENCE_PROFILE` chooses a set of defaults; no code asks which profile it runs in.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+# What a profile changes. Addresses and secrets of a production profile come from the environment.
+PROFILES: dict[str, dict[str, Any]] = {
+    "embedded": {},
+    "production": {"online_store": {"kind": "redis"}, "serving": {"workers": 4}, "clock": "wall"},
+}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OnlineStoreSettings(_Part):
+    """Where features are read from when an application asks."""
+
+    kind: Literal["sqlite", "redis"] = Field("sqlite", description="Feast's online store.")
+    redis_address: str = Field("localhost:6379", description="Feast connection string of Redis; unused with sqlite.")
+
+
+class ServingSettings(_Part):
+    """The prediction services."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(3000, ge=1, le=65535, description="First port to try; another is taken and said if it is in use.")
+    workers: int = Field(1, ge=1, description="Worker processes.")
+    timeout_s: float = Field(5.0, gt=0, description="Seconds after which a request is given up.")
+
+
+class UiSettings(_Part):
+    """The local pages that `salience ui` starts."""
+
+    prefect_port: int = Field(4200, ge=1, le=65535, description="Prefect's server and UI.")
+    mlflow_port: int = Field(5000, ge=1, le=65535, description="MLflow's UI.")
+    evidently_port: int = Field(8000, ge=1, le=65535, description="Evidently's UI.")
+
+
+class TrainingSettings(_Part):
+    """What every training run shares."""
+
+    threads: int = Field(2, ge=1, description="Threads of a model fit.")
+    seed: int = Field(7, description="Seed of every random draw in training. Fixed once, never chosen by its result.")
+    trials: int = Field(20, ge=1, description="Optuna trials a study runs unless a command says otherwise.")
+
+
+class Settings(BaseSettings):
+    """All settings of one process."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SALIENCE_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        frozen=True,
+        extra="forbid",
+    )
+
+    profile: Literal["embedded", "production"] = Field("embedded", description="Which set of defaults to start from.")
+    home: Path = Field(Path(".salience"), description="Folder for warehouses, features, forecasts and reports.")
+    mlruns: Path = Field(Path("mlruns"), description="MLflow's local home: its database, artifacts, promotion log.")
+    tracking_uri: str | None = Field(None, description="MLflow server or database; unset: SQLite in `mlruns`.")
+    workspace: str = Field("simulated", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Workspace that commands work in.")
+    clock: Literal["data", "wall"] = Field(
+        "data", description="What 'now' means: the newest moment the warehouse knows (histories), or the wall clock (live)."
+    )
+    as_of: datetime | None = Field(None, description="A fixed 'now', to see what would have been said then.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe log record shown.")
+    online_store: OnlineStoreSettings = Field(default_factory=OnlineStoreSettings, description="Online feature store.")
+    serving: ServingSettings = Field(default_factory=ServingSettings, description="Prediction services.")
+    ui: UiSettings = Field(default_factory=UiSettings, description="Local pages.")
+    training: TrainingSettings = Field(default_factory=TrainingSettings, description="Training.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the profile's defaults behind the environment and before the field defaults."""
+        named = {**dotenv_settings(), **env_settings(), **init_settings()}
+        profile = named.get("profile", os.environ.get("SALIENCE_PROFILE", "embedded"))
+
+        def profile_defaults() -> dict[str, Any]:
+            return PROFILES.get(str(profile), {})
+
+        return (init_settings, env_settings, dotenv_settings, profile_defaults)  # type: ignore[return-value]
+
+    @property
+    def mlflow_uri(self) -> str:
+        """Tracking and registry address of MLflow."""
+        return self.tracking_uri or f"sqlite:///{self.mlruns.resolve() / 'mlflow.db'}"

@@ -1,0 +1,1 @@
+"""Feature maths (pure), spines, training frames, the Feast repository, materialization."""

@@ -1,0 +1,1 @@
+"""BentoML services for lead, deal and forecast."""

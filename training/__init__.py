@@ -1,0 +1,1 @@
+"""Labels, splits, probes, tuning, calibration, evaluation, registry, gate; the lead, deal and forecast models."""

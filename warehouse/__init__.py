@@ -1,0 +1,1 @@
+"""The CRM's history: canonical tables, their contracts, connectors and mappings, the simulator."""
