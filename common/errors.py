@@ -1,7 +1,7 @@
 """The product's errors: what is wrong, which thing, what was expected, what was found, what to do next.
 
-Every error a user can meet is a `SalienceError`. The command line prints it as a sentence and exits with `exit_code`; the
-services turn it into a JSON problem with `http_status`. Anything else that escapes is a defect.
+Every error a user can meet is a `SalienceError`. The command line prints it as a sentence and exits with `exit_code`;
+the services turn it into a JSON problem with `http_status`. Anything else that escapes is a defect.
 """
 
 from __future__ import annotations

@@ -73,25 +73,30 @@ class Settings(BaseSettings):
     home: Path = Field(Path(".salience"), description="Folder for warehouses, features, forecasts and reports.")
     mlruns: Path = Field(Path("mlruns"), description="MLflow's local home: its database, artifacts, promotion log.")
     tracking_uri: str | None = Field(None, description="MLflow server or database; unset: SQLite in `mlruns`.")
-    workspace: str = Field("simulated", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Workspace that commands work in.")
+    workspace: str = Field(
+        "simulated", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Workspace that commands work in."
+    )
     clock: Literal["data", "wall"] = Field(
-        "data", description="What 'now' means: the newest moment the warehouse knows (histories), or the wall clock (live)."
+        "data",
+        description="What 'now' means: the newest moment the warehouse knows (histories), or the wall clock (live).",
     )
     as_of: datetime | None = Field(None, description="A fixed 'now', to see what would have been said then.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe log record shown.")
-    online_store: OnlineStoreSettings = Field(default_factory=OnlineStoreSettings, description="Online feature store.")
-    serving: ServingSettings = Field(default_factory=ServingSettings, description="Prediction services.")
-    ui: UiSettings = Field(default_factory=UiSettings, description="Local pages.")
-    training: TrainingSettings = Field(default_factory=TrainingSettings, description="Training.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least severe log record shown."
+    )
+    online_store: OnlineStoreSettings = Field(OnlineStoreSettings(), description="Online feature store.")
+    serving: ServingSettings = Field(ServingSettings(), description="Prediction services.")
+    ui: UiSettings = Field(UiSettings(), description="Local pages.")
+    training: TrainingSettings = Field(TrainingSettings(), description="Training.")
 
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings passes it
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - and this
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the profile's defaults behind the environment and before the field defaults."""
         named = {**dotenv_settings(), **env_settings(), **init_settings()}

@@ -1,6 +1,6 @@
 """Every library's telemetry, off.
 
-Called first by each entry point (command line, services, tests), because the libraries read these variables when imported.
+Called first by each entry point (command line, services, tests): the libraries read these variables when imported.
 """
 
 from __future__ import annotations

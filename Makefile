@@ -1,0 +1,56 @@
+# `make` alone prints these. Everything runs in .venv, filled from requirements.lock (hashed).
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCE ?= simulated
+DATA ?=
+export DO_NOT_TRACK := true
+
+.PHONY: help demo test test-all lint format typecheck serve ui bench lock clean
+
+help: ## Print this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: .venv/.ready ## The whole loop, from a CRM's history to answered requests; SOURCE=olist|bpic2012|tourism DATA=folder for real data
+	@$(BIN)/salience demo --source $(SOURCE) $(if $(DATA),--data $(DATA))
+
+test: .venv/.ready ## The tests (under 8 minutes on 2 cores)
+	@$(BIN)/python -m pytest
+
+test-all: .venv/.ready ## The tests, slow ones too
+	@$(BIN)/python -m pytest -m ''
+
+lint: .venv/.ready ## Format and lint checks, strict types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: .venv/.ready ## Format and mend what can be mended
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+serve: .venv/.ready ## Start the prediction services on 127.0.0.1
+	@$(BIN)/salience serve
+
+ui: .venv/.ready ## Start Prefect's, MLflow's and Evidently's pages on 127.0.0.1
+	@$(BIN)/salience ui
+
+bench: .venv/.ready ## Benchmarks: work, peer, limit, ours, ratio, bar
+	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+lock: ## Resolve pyproject.toml anew into requirements.lock (needs uv)
+	@uv pip compile pyproject.toml --group dev --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
+
+clean: ## Remove what the product made; .venv stays
+	rm -rf .salience mlruns/mlflow.db mlruns/artifacts mlruns/promotions.jsonl
+
+# uv (itself from the lock) installs in seconds; where its index cannot be reached as pip's can, pip does the same slowly.
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, $(PYTHON) is older. Next: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
+	@echo "Setting up .venv from requirements.lock ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.lock.txt
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --require-hashes --compile-bytecode -r requirements.lock \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch .venv/.ready

@@ -1,0 +1,199 @@
+"""The command line: one sub-command per flow. Heavy libraries are imported when a command runs, not before."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="salience",
+    help="Lead, deal and revenue-forecast models for sales teams.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+train_app = typer.Typer(help="Train, tune, calibrate and register a model.", no_args_is_help=True)
+features_app = typer.Typer(help="Build features and put them online.", no_args_is_help=True)
+app.add_typer(train_app, name="train")
+app.add_typer(features_app, name="features")
+
+SourceOption = Annotated[
+    str | None, typer.Option("--source", help="Source, which names the workspace; default: SALIENCE_WORKSPACE.")
+]
+INTERRUPTED, USAGE = 130, 2
+TrialsOption = Annotated[int | None, typer.Option("--trials", min=1, help="Optuna trials.")]
+
+
+def _prepare() -> None:
+    from common.logs import configure_logging
+    from common.settings import Settings
+    from flows.platform import prepare_environment
+
+    settings = Settings()
+    prepare_environment(settings)
+    configure_logging(settings.log_level)
+
+
+@app.command()
+def demo(
+    source: Annotated[str, typer.Option(help="simulated, or a public set with a shipped mapping.")] = "simulated",
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the source's files; the simulated world makes its own.")
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Optuna trials per model.")] = 8,
+) -> None:
+    """Run the whole loop, from a CRM's history to answered requests, and say what came of it."""
+    from flows.orchestration import local_orchestration
+    from flows.run_demo import run_demo
+
+    with local_orchestration():
+        run_demo(source=source, data=data, trials=trials)
+
+
+@app.command()
+def simulate(
+    years: Annotated[float, typer.Option(min=1, help="Years of history.")] = 3,
+    leads: Annotated[int, typer.Option(min=1, help="Leads over all years.")] = 20_000,
+    deals: Annotated[int, typer.Option(min=1, help="Deals over all years.")] = 6_000,
+    reps: Annotated[int, typer.Option(min=1, help="Reps.")] = 60,
+    seed: Annotated[int, typer.Option(help="Seed; the same seed gives the same files.")] = 7,
+) -> None:
+    """Make up a CRM's history with known truths, as files to ingest."""
+    from flows.orchestration import local_orchestration
+    from flows.simulate_crm import simulate_crm
+
+    with local_orchestration():
+        _show(simulate_crm(years=years, leads=leads, deals=deals, reps=reps, seed=seed))
+
+
+@app.command()
+def ingest(
+    source: Annotated[str, typer.Option(help="Source with a mapping in warehouse/mappings.")],
+    data: Annotated[Path, typer.Option(help="Folder of the source's files.")],
+) -> None:
+    """Load a source's files into its warehouse; the same files again change nothing."""
+    from flows.ingest_source import ingest_source
+    from flows.orchestration import local_orchestration
+
+    with local_orchestration():
+        _show(ingest_source(source=source, data=data))
+
+
+@features_app.command("build")
+def features_build(source: SourceOption = None) -> None:
+    """Register the feature views in Feast and compute the history that training needs, only what is missing."""
+    from flows.build_features import build_features
+    from flows.orchestration import local_orchestration
+
+    with local_orchestration():
+        _show(build_features(source=source))
+
+
+@features_app.command("materialize")
+def features_materialize(source: SourceOption = None) -> None:
+    """Put the newest features of everything open into the online store."""
+    from flows.build_features import materialize_features
+    from flows.orchestration import local_orchestration
+
+    with local_orchestration():
+        _show(materialize_features(source=source))
+
+
+@train_app.command("lead")
+def train_lead_command(trials: TrialsOption = None, source: SourceOption = None) -> None:
+    """Train the lead conversion model."""
+    _train("lead", trials, source)
+
+
+@train_app.command("deal")
+def train_deal_command(trials: TrialsOption = None, source: SourceOption = None) -> None:
+    """Train the deal win model."""
+    _train("deal", trials, source)
+
+
+@train_app.command("forecast")
+def train_forecast_command(trials: TrialsOption = None, source: SourceOption = None) -> None:
+    """Train the revenue forecast."""
+    _train("forecast", trials, source)
+
+
+def _train(model: str, trials: int | None, source: str | None) -> None:
+    from flows.orchestration import local_orchestration
+    from flows.train_model import FLOWS
+
+    with local_orchestration():
+        _show(FLOWS[model](source=source, trials=trials))
+
+
+@app.command()
+def score(source: SourceOption = None) -> None:
+    """Score every open lead and deal with the champions."""
+    from flows.orchestration import local_orchestration
+    from flows.score_open import score_open
+
+    with local_orchestration():
+        _show(score_open(source=source))
+
+
+@app.command()
+def drift(source: SourceOption = None) -> None:
+    """Compare the newest weeks with what the champions learned from, report, and record a decision."""
+    from flows.orchestration import local_orchestration
+    from flows.report_drift import report_drift
+
+    with local_orchestration():
+        _show(report_drift(source=source))
+
+
+@app.command()
+def serve(
+    source: SourceOption = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="First port to try.")] = None,
+) -> None:
+    """Serve lead, deal and forecast answers until Ctrl-C."""
+    from common.settings import Settings
+    from common.workspace import Workspace
+    from serving.run import serve as run_services
+
+    settings = Settings()
+    raise typer.Exit(run_services(settings, Workspace.of(settings, source), port=port, say=typer.echo))
+
+
+@app.command()
+def ui(source: SourceOption = None) -> None:
+    """Show Prefect's, MLflow's and Evidently's pages on local ports until Ctrl-C."""
+    from common.settings import Settings
+    from common.workspace import Workspace
+    from monitoring.ui import run_ui
+
+    settings = Settings()
+    raise typer.Exit(run_ui(settings, Workspace.of(settings, source), say=typer.echo))
+
+
+def _show(record: dict[str, Any]) -> None:
+    from flows.screen import print_record
+
+    print_record(record)
+
+
+def main() -> None:
+    """Entry point: run a command; print an error of ours as a sentence and exit with its code."""
+    from common.errors import SalienceError
+
+    _prepare()
+    try:
+        code = app(standalone_mode=False)
+    except SalienceError as error:
+        typer.echo(f"{error.title}: {error.message}", err=True)
+        code = error.exit_code
+    except typer.Abort:
+        typer.echo("Interrupted. What was finished is kept; the same command continues from there.", err=True)
+        code = INTERRUPTED
+    except typer.TyperException as error:
+        typer.echo(f"{error.format_message()} Next: salience --help", err=True)
+        code = USAGE
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,89 @@
+"""Progress of long work: a bar while it runs and one line when it is done, on a terminal or in a log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+_bar: ContextVar[Progress | None] = ContextVar("bar", default=None)
+
+
+def make_console() -> Console:
+    """The terminal; wide enough for tables where there is no terminal."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=120)
+
+
+def report_progress(what: str, done: int, total: int) -> None:
+    """Move the running step's bar; does nothing where no bar is shown (a worker, a test).
+
+    Args:
+        what: What is being done just now.
+        done: Units done.
+        total: Units in all; 0 when that is not known.
+    """
+    bar = _bar.get()
+    if bar is not None and bar.task_ids:
+        bar.update(bar.task_ids[-1], detail=what, completed=done, total=total or None)
+
+
+@contextmanager
+def step_bar(console: Console, title: str) -> Iterator[None]:
+    """Show a bar for one step while the block runs, and take it away afterwards."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[detail]}"),
+    )
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+        bar.add_task(title, total=None, detail="")
+        token = _bar.set(bar)
+        try:
+            yield
+        finally:
+            _bar.reset(token)
+
+
+class StepList:
+    """Prints each step of a run as it ends: its title, how long it took, what came of it, or that it was reused.
+
+    Args:
+        console: Where to print.
+        count: Number of steps to come.
+    """
+
+    def __init__(self, console: Console, count: int) -> None:
+        self._console = console
+        self._count = count
+        self._done = 0
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[StepLine]:
+        """Run one step under a bar; the block fills in the line that stays."""
+        line = StepLine()
+        started = time.monotonic()
+        with step_bar(self._console, f"[{self._done + 1:>2}/{self._count}] {title}"):
+            yield line
+        self._done += 1
+        mark = "[cyan]reused[/]" if line.is_reused else f"{time.monotonic() - started:5.1f} s"
+        self._console.print(f"[green]✓[/] [{self._done:>2}/{self._count}] {title:<34} {mark:>8}  [dim]{line.text}[/]")
+
+
+class StepLine:
+    """What a finished step says of itself."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.is_reused = False

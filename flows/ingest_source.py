@@ -1,0 +1,38 @@
+"""Load a source's files into the warehouse."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from flows.display import report_progress
+from flows.platform import Platform
+
+
+@task(name="ingest", cache_policy=NO_CACHE)
+def load_files(source: str, data: Path) -> dict[str, Any]:
+    """Read the files through the source's mapping into Delta tables; give what became of each table's rows."""
+    from warehouse.ingest import ingest
+
+    platform = Platform.open(source)
+    counts = ingest(platform.source, data, platform.warehouse, progress=report_progress)
+    return {
+        "tables": {table: asdict(count) for table, count in counts.items()},
+        "folder": str(platform.workspace.warehouse),
+        "outputs": [str(platform.workspace.warehouse / table) for table in platform.warehouse.tables()],
+    }
+
+
+@flow(name="ingest-source")
+def ingest_source(source: str, data: Path) -> dict[str, Any]:
+    """Load a source's files; the same files again change nothing.
+
+    Args:
+        source: Source with a mapping in warehouse/mappings.
+        data: Folder of its files.
+    """
+    return load_files(source, data)

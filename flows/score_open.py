@@ -1,0 +1,43 @@
+"""Score everything open with the champions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from flows.display import report_progress
+from flows.platform import Platform
+
+
+@task(name="score-open", cache_policy=NO_CACHE)
+def score_everything_open(source: str | None) -> dict[str, Any]:
+    """Score all open leads and deals as of now; one Parquet file per model."""
+    from training.batch import score_open as score_batch
+
+    platform = Platform.open(source)
+    scored: dict[str, Any] = {}
+    for model in ("lead", "deal"):
+        if platform.registry.champion(platform.workspace.model_name(model)) is None:
+            continue
+        scored[model] = score_batch(
+            platform.repository,
+            platform.warehouse,
+            platform.registry,
+            platform.workspace,
+            task=model,
+            at=platform.now(),
+            progress=report_progress,
+        ).as_record()
+    return {"scored": scored, "outputs": [batch["file"] for batch in scored.values()]}
+
+
+@flow(name="score-open")
+def score_open(source: str | None = None) -> dict[str, Any]:
+    """Score every open lead and deal with the champions.
+
+    Args:
+        source: Source, which names the workspace; unset: the settings choose.
+    """
+    return score_everything_open(source)

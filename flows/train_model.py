@@ -1,0 +1,134 @@
+"""Train, tune, calibrate, register and judge a model; one flow per model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from flows.display import report_progress
+from flows.platform import Platform
+
+if TYPE_CHECKING:
+    from training.results import TrainingOutcome
+
+
+@task(name="train-lead", cache_policy=NO_CACHE)
+def fit_lead(source: str | None, trials: int | None) -> dict[str, Any]:
+    """The lead conversion model."""
+    from training.lead import train_lead
+
+    return _fit(train_lead, source, trials)
+
+
+@task(name="train-deal", cache_policy=NO_CACHE)
+def fit_deal(source: str | None, trials: int | None) -> dict[str, Any]:
+    """The deal win model."""
+    from training.deal import train_deal
+
+    return _fit(train_deal, source, trials)
+
+
+@task(name="train-forecast", cache_policy=NO_CACHE)
+def fit_forecast(source: str | None, trials: int | None) -> dict[str, Any]:
+    """The revenue forecast."""
+    from training.forecast import train_forecast
+
+    return _fit(train_forecast, source, trials)
+
+
+@flow(name="train-lead")
+def train_lead(source: str | None = None, trials: int | None = None) -> dict[str, Any]:
+    """Train the lead conversion model and put it before the gate.
+
+    Args:
+        source: Source, which names the workspace; unset: the settings choose.
+        trials: Optuna trials; unset: the settings choose.
+    """
+    return fit_lead(source, trials)
+
+
+@flow(name="train-deal")
+def train_deal(source: str | None = None, trials: int | None = None) -> dict[str, Any]:
+    """Train the deal win model and put it before the gate.
+
+    Args:
+        source: Source, which names the workspace; unset: the settings choose.
+        trials: Optuna trials; unset: the settings choose.
+    """
+    return fit_deal(source, trials)
+
+
+@flow(name="train-forecast")
+def train_forecast(source: str | None = None, trials: int | None = None) -> dict[str, Any]:
+    """Train the revenue forecast and put it before the gate.
+
+    Args:
+        source: Source, which names the workspace; unset: the settings choose.
+        trials: Candidates are compared without a study, so this changes nothing yet.
+    """
+    return fit_forecast(source, trials)
+
+
+FLOWS = {"lead": train_lead, "deal": train_deal, "forecast": train_forecast}
+TASKS = {"lead": fit_lead, "deal": fit_deal, "forecast": fit_forecast}
+
+
+def _fit(trainer: Callable[..., TrainingOutcome], source: str | None, trials: int | None) -> dict[str, Any]:
+    platform = Platform.open(source)
+    platform.repository.apply()
+    outcome = trainer(
+        platform.repository,
+        platform.warehouse,
+        platform.registry,
+        platform.source,
+        trials=trials or platform.settings.training.trials,
+        settings=platform.settings,
+        progress=report_progress,
+    )
+    record = outcome_record(outcome)
+    create_markdown_artifact(
+        key=f"{outcome.name}-report", markdown=_artifact(record), description=f"Training of {outcome.name}"
+    )
+    return record
+
+
+def outcome_record(outcome: TrainingOutcome) -> dict[str, Any]:
+    """A training's outcome as JSON values."""
+
+    def plain(groups: Any) -> dict[str, Any]:
+        return {name: {key: asdict(metric) for key, metric in group.items()} for name, group in groups.items()}
+
+    return {
+        "task": outcome.task,
+        "model": outcome.name,
+        "version": outcome.version,
+        "run_id": outcome.run_id,
+        "metrics": {name: asdict(metric) for name, metric in outcome.metrics.items()},
+        "baselines": plain(outcome.baselines),
+        "protocols": plain(outcome.protocols),
+        "decision": asdict(outcome.decision),
+        "report": str(outcome.report),
+        "warnings": list(outcome.warnings),
+        "outputs": [str(outcome.bundle), str(outcome.report)],
+    }
+
+
+def _artifact(record: dict[str, Any]) -> str:
+    metrics = "\n".join(
+        f"| {name} | {metric['value']:.4f} |"
+        + "".join(f" {base[name]['value']:.4f} |" if name in base else " |" for base in record["baselines"].values())
+        for name, metric in record["metrics"].items()
+    )
+    names = " | ".join(record["baselines"])
+    rule = "|---" * (2 + len(record["baselines"])) + "|"
+    report = Path(record["report"]).absolute().as_uri()
+    return (
+        f"# {record['model']} version {record['version']}\n\n{record['decision']['reason']}\n\n"
+        f"[Open the report]({report})\n\n| metric | model | {names} |\n{rule}\n{metrics}\n"
+    )

@@ -1,0 +1,33 @@
+"""What all tests share: telemetry off before any library is imported, and state kept in the test's own folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from common.telemetry import disable_telemetry
+
+disable_telemetry()
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the user's `SALIENCE_*` settings and folders out of every test."""
+    for name in list(os.environ):
+        if name.startswith("SALIENCE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("SALIENCE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SALIENCE_MLRUNS", str(tmp_path / "mlruns"))
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Folder of the public data sets; the test is skipped, and says so, where it is not there."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"public data sets are not beside the checkout ({SHARED_DATA})")
+    return SHARED_DATA
