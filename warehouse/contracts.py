@@ -1,8 +1,8 @@
 """The contracts: the single source of the canonical tables' names, types, units, keys, ranges and times of knowledge.
 
-A *versioned* table holds one row per version of a thing: all its columns as they were from `event_timestamp` on. An *event*
-table holds one row per thing that happened. Every row also carries `created_timestamp`, when it could first be known; both
-times are UTC with microseconds. Late and corrected records are new rows with a later `created_timestamp`.
+A *versioned* table holds one row per version of a thing: all its columns as they were from `event_timestamp` on. An
+*event* table holds one row per thing that happened. Every row also carries `created_timestamp`, when it could first be
+known; both times are UTC with microseconds. Late and corrected records are new rows with a later `created_timestamp`.
 """
 
 from __future__ import annotations
