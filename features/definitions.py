@@ -1,0 +1,119 @@
+"""The Feast objects, made from the catalogue: entities, sources, feature views, feature services."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from common.errors import NotFoundError
+from common.settings import OnlineStoreSettings
+from common.workspace import Workspace
+from features.catalogue import SERVICES, ViewSpec, views_of
+from features.feast_import import feast
+
+_ENTITIES = {
+    "lead_id": "A lead.",
+    "opportunity_id": "A deal.",
+    "rep_id": "A salesperson.",
+    "segment_id": "Leads of one source and landing page.",
+    "series_id": "Company, region, team or rep.",
+}
+
+
+def project_of(workspace: Workspace) -> str:
+    """Feast's project of a workspace; its names know no hyphen."""
+    return f"salience_{workspace.name.replace('-', '_')}"
+
+
+def offline_folder(workspace: Workspace, view: ViewSpec) -> Path:
+    """Folder of a view's Parquet files."""
+    return workspace.features / "offline" / view.name
+
+
+def online_database(workspace: Workspace) -> Path:
+    """SQLite file of the online store."""
+    return workspace.features / "online.db"
+
+
+def served_views(tables: Collection[str]) -> tuple[ViewSpec, ...]:
+    """All views of all services that a warehouse with rows in `tables` can fill, each once."""
+    views: dict[str, ViewSpec] = {}
+    for service in SERVICES:
+        try:
+            views |= {view.name: view for view in views_of(service, tables)}
+        except NotFoundError:
+            continue  # this source has nothing for the service's model
+    return tuple(views.values())
+
+
+def repo_config(workspace: Workspace, online_store: OnlineStoreSettings) -> Any:
+    """Feast's configuration of a workspace: file registry, ASOF offline store, SQLite or Redis online."""
+    from feast.repo_config import RepoConfig
+
+    if online_store.kind == "redis":
+        online: dict[str, Any] = {"type": "redis", "connection_string": online_store.redis_address}
+    else:
+        online = {"type": "sqlite", "path": str(online_database(workspace))}
+    return RepoConfig(
+        project=project_of(workspace),
+        provider="local",
+        registry={"path": str(workspace.features / "registry.db"), "cache_ttl_seconds": 0},
+        offline_store={"type": "features.offline_store.AsofOfflineStore"},
+        online_store=online,
+        entity_key_serialization_version=3,
+        repo_path=workspace.features,
+    )
+
+
+def feast_objects(workspace: Workspace, tables: Collection[str]) -> list[Any]:
+    """Entities, views and services for what the warehouse can fill."""
+    views = served_views(tables)
+    entities = {key: _entity(key) for key in dict.fromkeys(view.join_key for view in views)}
+    feature_views = {view.name: _feature_view(workspace, view, entities[view.join_key]) for view in views}
+    return [*entities.values(), *feature_views.values(), *_services(feature_views, tables)]
+
+
+def _services(feature_views: dict[str, Any], tables: Collection[str]) -> Iterable[Any]:
+    for service in SERVICES.values():
+        if service.views[0] not in feature_views:
+            continue
+        views = views_of(service.name, tables)
+        projections = [feature_views[view.name][[feature.name for feature in view.features]] for view in views]
+        yield feast().FeatureService(name=service.name, features=projections, description=service.about)
+
+
+def _entity(key: str) -> Any:
+    value_type = feast().ValueType.STRING
+    return feast().Entity(name=key, join_keys=[key], value_type=value_type, description=_ENTITIES[key])
+
+
+def _feature_view(workspace: Workspace, view: ViewSpec, entity: Any) -> Any:
+    source = feast().FileSource(
+        name=f"{view.name}_files",
+        path=str(offline_folder(workspace, view)),
+        timestamp_field="event_timestamp",
+        created_timestamp_column="created_timestamp",
+    )
+    return feast().FeatureView(
+        name=view.name,
+        entities=[entity],
+        schema=_fields(view),
+        source=source,
+        ttl=timedelta(days=view.ttl_days),
+        description=view.about,
+    )
+
+
+def _fields(view: ViewSpec) -> list[Any]:
+    from feast.types import Bool, Float64, Int64, String
+
+    types = {"float": Float64, "int": Int64, "bool": Bool, "category": String}
+    field = feast().Field
+    fields = [field(name=view.join_key, dtype=String)]
+    fields += [field(name=f.name, dtype=types[f.dtype], description=f.about) for f in view.features]
+    fields += [
+        field(name=column, dtype=String, description=f"Key {key} to read on with.") for column, key in view.foreign_keys
+    ]
+    return fields

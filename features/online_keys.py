@@ -1,0 +1,69 @@
+"""What is materialized: the open leads and deals, and every rep and segment that a question can lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from features.specs import ViewSpec
+from features.spines import open_deal_spine, open_lead_spine
+from features.transformations.expressions import segment_of
+from warehouse.as_known import visible
+from warehouse.contracts import UTC_MICROSECONDS
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from warehouse.store import Warehouse
+
+
+def keys_to_materialize(warehouse: Warehouse, views: Iterable[ViewSpec], at: datetime) -> dict[str, pa.Table]:
+    """Moments (join key, as_of = `at`) by view; views that no application reads online are left out.
+
+    Args:
+        warehouse: Where the things are.
+        views: The views the warehouse can fill.
+        at: The moment, UTC.
+    """
+    listers: dict[str, Callable[[], Iterable[str]]] = {
+        "lead_id": lambda: open_lead_spine(warehouse, at)["lead_id"].to_pylist(),
+        "opportunity_id": lambda: open_deal_spine(warehouse, at)["opportunity_id"].to_pylist(),
+        "rep_id": lambda: _known_reps(warehouse.ibis(), at),
+        "segment_id": lambda: _known_segments(warehouse.ibis(), at),
+    }
+    known: dict[str, list[str]] = {}
+    moments: dict[str, pa.Table] = {}
+    for view in views:
+        if view.join_key not in listers:
+            continue
+        if view.join_key not in known:
+            known[view.join_key] = list(listers[view.join_key]())
+        moments[view.name] = _moments(view, known[view.join_key], at)
+    return moments
+
+
+def _moments(view: ViewSpec, keys: list[str], at: datetime) -> pa.Table:
+    strangers = [] if view.unseen is None else [other for key in [*keys, ""] for other in view.unseen(key)]
+    names = sorted({*keys, *strangers})
+    times = pa.array([at] * len(names), UTC_MICROSECONDS)
+    return pa.table({view.join_key: pa.array(names, pa.string()), "as_of": times})
+
+
+def _known_reps(tables: dict[str, ir.Table], at: datetime) -> list[str]:
+    owners = [visible(tables[name], at).rep_id for name in ("reps", "leads", "opportunities")]
+    return _distinct(owner.name("key").as_table() for owner in owners)
+
+
+def _known_segments(tables: dict[str, ir.Table], at: datetime) -> list[str]:
+    leads = visible(tables["leads"], at)
+    return _distinct([leads.select(key=segment_of(leads.source, leads.landing_page))])
+
+
+def _distinct(columns: Iterable[Any]) -> list[str]:
+    keys: set[str] = set()
+    for column in columns:
+        keys |= {key for key in column.distinct().to_pyarrow()["key"].to_pylist() if key is not None}
+    return sorted(keys)

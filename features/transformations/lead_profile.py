@@ -1,0 +1,211 @@
+"""View `lead_profile`: who the lead is and how it came, as known at as_of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from features.specs import FeatureSpec, ViewSpec
+from features.transformations.expressions import days_between, segment_of
+from warehouse.as_known import versions_on_spine
+from warehouse.contracts import CONTRACTS
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+FEATURES = (
+    FeatureSpec(
+        name="lead_source",
+        dtype="category",
+        unit="category",
+        group="intent",
+        about="Where the lead came from.",
+        phrase="came from {value}",
+    ),
+    FeatureSpec(
+        name="landing_page",
+        dtype="category",
+        unit="category",
+        group="intent",
+        about="Page of first contact.",
+        phrase="first landed on {value}",
+    ),
+    FeatureSpec(
+        name="lead_status",
+        dtype="category",
+        unit="category",
+        group="state",
+        about="Status of the lead as known at as_of; on an open lead never the outcome.",
+        phrase="is in status {value}",
+    ),
+    FeatureSpec(
+        name="industry",
+        dtype="category",
+        unit="category",
+        group="fit",
+        about="Industry of the lead's company.",
+        phrase="works in {value}",
+    ),
+    FeatureSpec(
+        name="employee_count",
+        dtype="int",
+        unit="employees",
+        group="fit",
+        about="Employees of the lead's company.",
+        phrase="the company has {value} employees",
+    ),
+    FeatureSpec(
+        name="country",
+        dtype="category",
+        unit="category",
+        group="demographic",
+        about="Country.",
+        phrase="is in {value}",
+    ),
+    FeatureSpec(
+        name="lead_region",
+        dtype="category",
+        unit="category",
+        group="demographic",
+        about="Sales region.",
+        phrase="belongs to region {value}",
+    ),
+    FeatureSpec(
+        name="title_seniority",
+        dtype="category",
+        unit="category",
+        group="demographic",
+        about="Rank read from the job title: executive, vice_president, director, manager or other.",
+        phrase="holds a position of rank {value}",
+    ),
+    FeatureSpec(
+        name="email_kind",
+        dtype="category",
+        unit="category",
+        group="demographic",
+        about="Kind of e-mail address: business, free (a public mail provider) or malformed.",
+        phrase="wrote from a {value} e-mail address",
+    ),
+    FeatureSpec(
+        name="count_profile_gaps",
+        dtype="int",
+        unit="fields",
+        group="fit",
+        about="How many of industry, employee count, country, title and e-mail are not filled in.",
+        phrase="{value} of 5 profile fields are empty",
+    ),
+    FeatureSpec(
+        name="lead_age_days",
+        dtype="float",
+        unit="days",
+        group="time",
+        about="Days since first contact.",
+        phrase="first contact was {value} days ago",
+    ),
+    FeatureSpec(
+        name="created_day_of_week",
+        dtype="int",
+        unit="day, Monday is 0",
+        group="time",
+        about="Day of the week of first contact, UTC.",
+        phrase="first contact was on weekday {value} (Monday is 0)",
+    ),
+    FeatureSpec(
+        name="created_month",
+        dtype="int",
+        unit="month, 1 to 12",
+        group="time",
+        about="Month of first contact, UTC.",
+        phrase="first contact was in month {value}",
+    ),
+    FeatureSpec(
+        name="created_hour",
+        dtype="int",
+        unit="hour, 0 to 23",
+        group="time",
+        about="Hour of first contact, UTC; null where the source knows only the day (exactly midnight).",
+        phrase="first contact was at {value} o'clock UTC",
+    ),
+)
+
+_PROFILE_FIELDS = ("industry", "employee_count", "country", "title", "email")
+
+# Read in this order; the first that matches wins. RE2 on DuckDB and Java on Spark both know \b.
+_SENIORITY = (
+    ("executive", r"\b(chief|ceo|cfo|cto|cio|coo|cmo|cro|founder|co-founder|owner|partner)\b"),
+    ("vice_president", r"\b(vp|svp|evp|vice president)\b"),
+    ("executive", r"\bpresident\b"),
+    ("director", r"\b(director|head)\b"),
+    ("manager", r"\b(manager|lead|supervisor)\b"),
+)
+_FREE_MAIL = (
+    r"@(gmail|googlemail|yahoo|ymail|hotmail|outlook|live|msn|aol|icloud|me|gmx|web|mail|proton(mail)?|qq|yandex)\."
+)
+
+
+def title_seniority(title: ir.StringValue) -> ir.StringValue:
+    """Rank in a job title; null where the title is missing."""
+    import ibis
+
+    text = title.lower()
+    branches = [(text.re_search(pattern), ibis.literal(rank)) for rank, pattern in _SENIORITY]
+    known = ibis.cases(*branches, else_=ibis.literal("other"))
+    return title.isnull().ifelse(ibis.null("string"), known)
+
+
+def email_kind(email: ir.StringValue) -> ir.StringValue:
+    """Kind of an e-mail address; null where it is missing."""
+    import ibis
+
+    text = email.lower()
+    known = ibis.cases(
+        (~text.re_search(r"^[^@\s]+@[^@\s]+\.[^@\s]+$"), ibis.literal("malformed")),
+        (text.re_search(_FREE_MAIL), ibis.literal("free")),
+        else_=ibis.literal("business"),
+    )
+    return email.isnull().ifelse(ibis.null("string"), known)
+
+
+def lead_profile(spine: ir.Table, tables: Mapping[str, ir.Table]) -> ir.Table:
+    """Compute the view from the version of each lead that was known at as_of."""
+    import ibis
+
+    moments = spine.select("lead_id", "as_of")
+    lead = versions_on_spine(moments, tables["leads"], CONTRACTS["leads"], key="lead_id")
+    created = lead.lead_created_at
+    gaps = sum((lead[name].isnull().cast("int64") for name in _PROFILE_FIELDS), start=ibis.literal(0).cast("int64"))
+    is_day_only = (created.hour() == 0) & (created.minute() == 0) & (created.second() == 0)
+    hour = is_day_only.ifelse(ibis.null("int64"), created.hour().cast("int64"))
+    known = created.notnull()
+    return lead.select(
+        "lead_id",
+        "as_of",
+        lead_source=lead.source,
+        landing_page=lead.landing_page,
+        lead_status=lead.status,
+        industry=lead.industry,
+        employee_count=lead.employee_count,
+        country=lead.country,
+        lead_region=lead.region,
+        title_seniority=title_seniority(lead.title),
+        email_kind=email_kind(lead.email),
+        count_profile_gaps=known.ifelse(gaps, ibis.null("int64")),
+        lead_age_days=days_between(lead.as_of, created),
+        created_day_of_week=created.day_of_week.index().cast("int64"),
+        created_month=created.month().cast("int64"),
+        created_hour=hour,
+        current_rep_id=lead.rep_id,
+        current_segment_id=known.ifelse(segment_of(lead.source, lead.landing_page), ibis.null("string")),
+    )
+
+
+LEAD_PROFILE = ViewSpec(
+    name="lead_profile",
+    about="Who the lead is and how it came.",
+    join_key="lead_id",
+    ttl_days=14,
+    tables=("leads",),
+    features=FEATURES,
+    transformation=lead_profile,
+    foreign_keys=(("current_rep_id", "rep_id"), ("current_segment_id", "segment_id")),
+)

@@ -1,0 +1,204 @@
+"""What the services answer: scores, forecasts, models, health."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Score = float | None
+
+
+class _Answer(BaseModel):
+    # `model_version` is the documents' name; Pydantic would keep `model_` to itself.
+    model_config = ConfigDict(protected_namespaces=())
+
+
+class Freshness(_Answer):
+    """How old the features behind a score are, and which were missing because they had expired."""
+
+    oldest_at: datetime | None = Field(description="Moment the oldest feature stands for; null where none was found.")
+    age_seconds: float | None = Field(description="Age of that feature at `as_of`.")
+    expired: list[str] = Field(description="Features past their time to live: scored as missing.")
+    is_last_known: bool = Field(
+        False, description="True where the store was away and the values of an earlier answer were used."
+    )
+
+
+class Factor(_Answer):
+    """One reason."""
+
+    feature: str = Field(description="Feature behind the reason.")
+    group: str = Field(description="What kind of evidence it is.")
+    value: str | None = Field(description="Its value, as a reader would write it; null where missing.")
+    contribution: float = Field(description="Log-odds it added; above 0 speaks for the outcome.")
+    text: str = Field(description="The reason in words.")
+    rate: float | None = Field(description="Outcome rate of like rows in training.")
+    base_rate: float = Field(description="Outcome rate of all rows in training.")
+    rows: int = Field(description="Like rows in training.")
+
+
+class Factors(_Answer):
+    """Reasons, strongest first."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    speak_for: list[Factor] = Field(alias="for", description="What raised the probability.")
+    speak_against: list[Factor] = Field(alias="against", description="What lowered it.")
+
+
+class _Scored(_Answer):
+    horizon_days: int = Field(description="The outcome counts when it comes within so many days of `as_of`.")
+    confidence: float = Field(ge=0, le=1, description="How far to trust the probability.")
+    scoring_factors: Factors = Field(description="The strongest reasons for and against.")
+    model_name: str = Field(description="Registered model.")
+    model_version: str = Field(description="Its version.")
+    alias: str = Field(description="Alias that the service follows.")
+    scored_at: datetime = Field(description="When this answer was made, by the clock on the wall, UTC.")
+    as_of: datetime = Field(description="The moment it was made for: features hold what was known then, UTC.")
+    valid_until: datetime = Field(description="Ask again after this moment, UTC.")
+    features: Freshness = Field(description="How old the features are.")
+    request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
+
+
+class LeadScore(_Scored):
+    """How likely a lead is to convert, and why."""
+
+    lead_id: str = Field(description="The lead.")
+    composite_score: float = Field(
+        ge=0, le=100, description="Rank of the probability among the leads of the test period."
+    )
+    behavioral_score: Score = Field(description="What it did on its own, 0 to 100; null where no feature tells.")
+    demographic_score: Score = Field(description="Who it is, 0 to 100.")
+    engagement_score: Score = Field(description="How it answers to us, 0 to 100.")
+    intent_score: Score = Field(description="Signs that it wants to buy, 0 to 100.")
+    fit_score: Score = Field(description="How well it fits what we sell, 0 to 100.")
+    conversion_probability: float = Field(
+        ge=0, le=1, description="Calibrated probability of converting in `horizon_days`."
+    )
+    grade: str = Field(description="hot, warm or cold.")
+
+
+class DealProbability(_Scored):
+    """How likely a deal is to be won, and why."""
+
+    opportunity_id: str = Field(description="The deal.")
+    win_probability: float = Field(ge=0, le=1, description="Calibrated probability of being won in `horizon_days`.")
+    risk_level: str = Field(description="Grade of the risk of not winning it.")
+    risk_score: float = Field(ge=0, le=100, description="100 x (1 - win_probability).")
+
+
+class _Batch(_Answer):
+    not_found: list[str] = Field(description="Ids that the feature store does not know.")
+    model_name: str
+    model_version: str
+    alias: str
+    scored_at: datetime
+    as_of: datetime
+    request_id: str
+
+
+class LeadScores(_Batch):
+    """Scores of many leads, in the order asked."""
+
+    scores: list[LeadScore]
+
+
+class DealProbabilities(_Batch):
+    """Win probabilities of many deals, in the order asked."""
+
+    probabilities: list[DealProbability]
+
+
+class _Forecast(_Answer):
+    forecast_id: str = Field(description="GET /api/v1/forecasts/{forecast_id} gives the same again.")
+    unit: str = Field(description="Unit of the values.")
+    model_name: str = Field(description="Registered model.")
+    model_version: str = Field(description="The version that made this forecast.")
+    alias: str = Field(description="Alias that the service follows.")
+    created_at: datetime = Field(description="When the forecast was computed, UTC.")
+    scored_at: datetime = Field(description="When this answer was given, by the clock on the wall, UTC.")
+    as_of: datetime = Field(description="The moment it was made for: it holds what was known then, UTC.")
+    valid_until: datetime = Field(description="Ask again after this moment, UTC.")
+    age_seconds: float = Field(description="Age of what it was made from, at the service's now.")
+
+
+class Interval(_Answer):
+    """Where the value will lie with the stated probability."""
+
+    lower: float | None
+    upper: float | None
+
+
+class ForecastValue(_Answer):
+    """A forecast for one entity and period."""
+
+    forecast_id: str = Field(description="Id of this value.")
+    level: str = Field(description="company, region, team or rep; or a level of the source's own series.")
+    entity_id: str = Field(description="Which of them.")
+    period: str = Field(description="2026-02, 2026Q1 or 2026.")
+    period_start: date = Field(description="First day.")
+    period_end: date = Field(description="Last day.")
+    expected: float | None = Field(description="Mean; adds up over levels and periods.")
+    median: float | None = Field(description="As likely to be exceeded as not; does not add up.")
+    intervals: dict[str, Interval] = Field(description="By their probability in percent.")
+    components: dict[str, float | None] = Field(description="What the mean is made of; they add up to it.")
+    baselines: dict[str, float | None] = Field(description="What the naive methods say.")
+
+
+class ForecastAnswer(_Forecast, ForecastValue):
+    """A revenue forecast for one entity and period, with its intervals and what it is made of."""
+
+    request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
+
+
+class ForecastSummary(_Forecast):
+    """A forecast as a whole: what it covers, and its highest level for every period."""
+
+    kind: str = Field(description="`pipeline` (deal by deal) or `series`.")
+    levels: dict[str, int] = Field(description="Entities by level.")
+    periods: list[str] = Field(description="Periods it covers.")
+    totals: list[ForecastValue] = Field(description="Its highest level.")
+    request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
+
+
+class ServedModel(_Answer):
+    """A model that this service answers with."""
+
+    task: str
+    name: str
+    alias: str
+    version: str | None = Field(description="Version in use; null where none could be loaded.")
+    loaded_at: datetime | None = Field(description="When this process loaded it, UTC.")
+    trained_at: datetime | None = Field(None, description="When it was trained, UTC.")
+    feature_service: str | None = Field(None, description="Feature service it reads.")
+    metrics: dict[str, float] = Field(default_factory=dict, description="Figures on later data than it was trained on.")
+    problem: str | None = Field(None, description="Why the newest champion is not in use, where it is not.")
+
+
+class Models(_Answer):
+    """The models in use."""
+
+    workspace: str
+    models: list[ServedModel]
+    request_id: str
+
+
+class Check(_Answer):
+    """One thing that has to be well for answers to be right."""
+
+    name: str = Field(description="model:lead, store, features, registry, …")
+    ok: bool
+    detail: str = Field(description="What was seen.")
+    next_step: str | None = Field(None, description="What to do where it is not ok.")
+
+
+class Health(_Answer):
+    """Whether answers can be trusted now."""
+
+    status: Literal["healthy"] = "healthy"
+    workspace: str
+    as_of: datetime = Field(description="The service's now, UTC.")
+    checks: list[Check]
+    request_id: str

@@ -1,0 +1,297 @@
+"""The engine behind the routes: reads features, asks the champions, stamps the answers. No web framework in here."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from common.errors import NotFoundError, SalienceError, UnavailableError
+from common.settings import Settings
+from common.workspace import Workspace
+from serving.aliases import ALIAS, AliasReader
+from serving.champions import Champion, ChampionSlot, load_scorer
+from serving.last_known import LastKnown
+from serving.moment import Moment
+
+if TYPE_CHECKING:
+    from features.repository import OnlineAnswer
+
+FOLLOW_SECONDS = 2.0
+FORECAST_VALID = timedelta(hours=24)
+SCORED = ("lead", "deal")
+
+logger = logging.getLogger(__name__)
+
+
+class Features(Protocol):
+    """The part of `FeatureRepository` that serving reads."""
+
+    def online(self, service: str, ids: Sequence[str], *, at: datetime) -> OnlineAnswer:
+        """Features from the online store."""
+        ...
+
+    def from_payload(self, service: str, payload: Mapping[str, Any], *, at: datetime) -> OnlineAnswer:
+        """Features computed from what an application sent."""
+        ...
+
+
+class Forecasts(Protocol):
+    """The part of `ForecastStore` that serving reads."""
+
+    def latest_id(self) -> str:
+        """Id of the newest forecast."""
+        ...
+
+    def answer(self, *, level: str, entity_id: str, period: str) -> dict[str, Any]:
+        """The newest forecast for an entity and period."""
+        ...
+
+    def get(self, forecast_id: str) -> dict[str, Any]:
+        """The forecast that was answered under this id."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of one request.
+
+    Args:
+        rows: One record per id that was found, in the order asked.
+        not_found: Ids that the store does not know.
+        stamp: Model, alias and moments of the whole request.
+    """
+
+    rows: list[dict[str, Any]]
+    not_found: list[str]
+    stamp: dict[str, Any]
+
+
+class Engine:
+    """Answers for one workspace.
+
+    Args:
+        workspace: Its name.
+        slots: Slot of the champion of each task served.
+        repository: Features.
+        forecasts: Forecasts.
+        moment: The service's now.
+        left_out: Why a task is not served here, for tasks that the workspace's source cannot have.
+    """
+
+    def __init__(
+        self,
+        workspace: str,
+        *,
+        slots: Mapping[str, ChampionSlot],
+        repository: Features,
+        forecasts: Forecasts,
+        moment: Moment,
+        left_out: Mapping[str, str] | None = None,
+    ) -> None:
+        self.workspace = workspace
+        self.slots = dict(slots)
+        self.repository = repository
+        self.forecasts = forecasts
+        self.moment = moment
+        self.left_out = dict(left_out or {})
+        self.followed_at: datetime | None = None
+        self.clock_problem: str | None = None
+        self._last_known = LastKnown()
+
+    def follow(self, stop: threading.Event, *, every_seconds: float = FOLLOW_SECONDS) -> None:
+        """Follow the registry's aliases and the warehouse's clock until `stop` is set."""
+        while not stop.wait(every_seconds):
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Look at the registry and the warehouse once."""
+        for slot in self.slots.values():
+            slot.refresh()
+        try:
+            self.moment.refresh()
+            self.clock_problem = None
+        except (SalienceError, OSError) as error:
+            self.clock_problem = str(error)
+        self.followed_at = datetime.now(UTC)
+
+    def is_ready(self) -> bool:
+        """Whether every task served has a model."""
+        return bool(self.slots) and all(slot.current is not None for slot in self.slots.values())
+
+    def slot(self, task: str) -> ChampionSlot:
+        """The slot of `task`.
+
+        Raises:
+            NotFoundError: if the workspace's source cannot have such a model.
+        """
+        if task in self.left_out:
+            raise NotFoundError(self.left_out[task], next_step="serve a workspace whose source has them")
+        return self.slots[task]
+
+    def score(self, task: str, ids: Sequence[str]) -> Scores:
+        """Score stored leads or deals.
+
+        Raises:
+            NotFoundError: if the workspace has no such model.
+            UnavailableError: if there is no champion, or the store is away and some id was never answered before.
+        """
+        champion, asked = self.slot(task).require(), list(dict.fromkeys(ids))
+        now = self.moment.now()
+        answer, is_last_known = self._read(self._service(champion), asked, now=now)
+        return self._records(champion, answer, now=now, is_last_known=is_last_known)
+
+    def score_payload(
+        self, task: str, identifier: str, payload: Mapping[str, Any], *, newest: datetime | None
+    ) -> Scores:
+        """Score a lead or deal as an application describes it.
+
+        Args:
+            task: `lead` or `deal`.
+            identifier: Its id.
+            payload: The thing and what happened to it, as `FeatureRepository.from_payload` takes it.
+            newest: Newest time in the payload. A history's clock is put forward to it, so that nothing sent is unseen.
+        """
+        champion = self.slot(task).require()
+        now = self.moment.now_with(newest)
+        answer = self.repository.from_payload(self._service(champion), payload, at=now)
+        if answer.ids != (identifier,):
+            raise UnavailableError(f"The features of {identifier} came back for {', '.join(answer.ids) or 'nothing'}")
+        return self._records(champion, answer, now=now, is_last_known=False)
+
+    def forecast(self, *, level: str, entity_id: str | None, period: str) -> dict[str, Any]:
+        """The forecast for an entity and period; the highest level has one entity, named as the level is.
+
+        Raises:
+            NotFoundError: if there is no such level or entity.
+            InputError: if the period is outside the horizon.
+            UnavailableError: if there is no champion.
+        """
+        champion = self.slot("forecast").require()
+        entity = level if entity_id is None else entity_id
+        return self._stamped(champion, self.forecasts.answer(level=level, entity_id=entity, period=period))
+
+    def forecast_by_id(self, forecast_id: str) -> dict[str, Any]:
+        """A forecast that was answered before.
+
+        Raises:
+            NotFoundError: if there is none of that id.
+        """
+        champion = self.slot("forecast").require()
+        return self._stamped(champion, self.forecasts.get(forecast_id))
+
+    def _service(self, champion: Champion) -> str:
+        if champion.scorer is None:
+            raise UnavailableError(f"{champion.name} version {champion.version} cannot score")
+        return champion.scorer.manifest.feature_service
+
+    def _read(self, service: str, ids: list[str], *, now: datetime) -> tuple[OnlineAnswer, bool]:
+        try:
+            answer = self.repository.online(service, ids, at=now)
+        except (UnavailableError, sqlite3.Error, OSError) as error:
+            known = self._last_known.recall(service, ids)
+            if known is not None:
+                logger.warning("feature store away (%s); answered from the last known features", type(error).__name__)
+                return known, True
+            raise UnavailableError(
+                "The feature store is away, and this was not asked for before",
+                next_step="see GET /health; to build the store: salience features",
+            ) from error
+        self._last_known.remember(service, answer)
+        return answer, False
+
+    def _records(self, champion: Champion, answer: OnlineAnswer, *, now: datetime, is_last_known: bool) -> Scores:
+        scorer = champion.scorer
+        if scorer is None:
+            raise UnavailableError(f"{champion.name} version {champion.version} cannot score")
+        missing = [name for name in scorer.manifest.feature_names if name not in answer.values]
+        if missing:
+            raise UnavailableError(
+                f"The feature store lacks {len(missing)} features that {champion.name} reads, such as {missing[0]}",
+                next_step="run: salience features",
+            )
+        rows = [row for row, is_found in enumerate(answer.found) if is_found]
+        columns = {name: [answer.values[name][row] for row in rows] for name in scorer.manifest.feature_names}
+        scored_at = datetime.now(UTC)
+        records = scorer.record(columns, ids=[answer.ids[row] for row in rows], at=scored_at) if rows else []
+        stamp = {
+            "model_name": champion.name,
+            "model_version": champion.version,
+            "alias": ALIAS,
+            "scored_at": scored_at,
+            "as_of": now,
+        }
+        stamped = [
+            {**record, **stamp, "features": _freshness(answer, row, now=now, is_last_known=is_last_known)}
+            for record, row in zip(records, rows, strict=True)
+        ]
+        not_found = [identifier for identifier, found in zip(answer.ids, answer.found, strict=True) if not found]
+        return Scores(rows=stamped, not_found=not_found, stamp=stamp)
+
+    def _stamped(self, champion: Champion, answer: Mapping[str, Any]) -> dict[str, Any]:
+        scored_at = datetime.now(UTC)
+        made_for = datetime.fromisoformat(answer["as_of"])
+        return {
+            **answer,
+            "model_name": champion.name,
+            "alias": ALIAS,
+            "scored_at": scored_at,
+            "valid_until": scored_at + FORECAST_VALID,
+            "age_seconds": (self.moment.now() - made_for).total_seconds(),
+        }
+
+
+def _freshness(answer: OnlineAnswer, row: int, *, now: datetime, is_last_known: bool) -> dict[str, Any]:
+    oldest = answer.feature_timestamps[row]
+    return {
+        "oldest_at": oldest,
+        "age_seconds": (now - oldest).total_seconds() if oldest is not None else None,
+        "expired": list(answer.expired[row]),
+        "is_last_known": is_last_known,
+    }
+
+
+def open_engine(settings: Settings, workspace: Workspace, *, tasks: Sequence[str]) -> Engine:
+    """The engine of a workspace, with whatever champions there are loaded."""
+    from features.repository import FeatureRepository
+    from training.forecast.store import ForecastStore
+    from warehouse.store import Warehouse
+
+    warehouse = Warehouse(workspace.warehouse)
+    registry = AliasReader(settings)
+    left_out = _left_out(workspace.name, tasks)
+    slots = {
+        task: ChampionSlot(
+            task, name=workspace.model_name(task), registry=registry, load=load_scorer if task in SCORED else None
+        )
+        for task in tasks
+        if task not in left_out
+    }
+    engine = Engine(
+        workspace.name,
+        slots=slots,
+        repository=FeatureRepository(workspace, warehouse, settings.online_store),
+        forecasts=ForecastStore(workspace.forecasts),
+        moment=Moment(settings, warehouse),
+        left_out=left_out,
+    )
+    engine.refresh()
+    return engine
+
+
+def _left_out(workspace: str, tasks: Sequence[str]) -> dict[str, str]:
+    """Tasks that the workspace's source cannot have, and why; nothing for a workspace that is named after no source."""
+    from warehouse.sources import load_source, source_names
+
+    if workspace not in source_names():
+        return {}
+    source = load_source(workspace)
+    return {
+        task: f"The source {workspace} has no {task} model, because it lacks the tables for it"
+        for task in tasks
+        if getattr(source, task) is None
+    }

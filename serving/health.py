@@ -1,0 +1,108 @@
+"""True health: models loaded, registry followed, clock known, store reached, features fresh."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+from common.errors import SalienceError
+from serving.aliases import ALIAS
+from serving.answers import Check, ServedModel
+from serving.champions import ChampionSlot
+from serving.engine import FOLLOW_SECONDS, SCORED, Engine
+
+_FOLLOWED_WITHIN = timedelta(seconds=max(30.0, 10 * FOLLOW_SECONDS))
+_NO_SUCH_ID = "\u2205"
+
+
+def checks(engine: Engine) -> list[Check]:
+    """Everything that has to be well for the engine's answers to be right."""
+    found = [_model(slot) for slot in engine.slots.values()]
+    if not found:
+        found = [Check(name="models", ok=False, detail="No task of this service has a model in this workspace.")]
+    found += [_registry(engine), _clock(engine)]
+    for task in SCORED:
+        slot = engine.slots.get(task)
+        if slot is not None and slot.current is not None and slot.current.scorer is not None:
+            found.append(_features(engine, task, slot.current.scorer.manifest.feature_service))
+    if "forecast" in engine.slots:
+        found.append(_forecast(engine))
+    return found
+
+
+def served_models(engine: Engine) -> list[ServedModel]:
+    """The models in use."""
+    return [_served(slot) for slot in engine.slots.values()]
+
+
+def _model(slot: ChampionSlot) -> Check:
+    current = slot.current
+    name = f"model:{slot.task}"
+    if current is None:
+        detail = slot.problem or f"{slot.name} is not loaded"
+        return Check(name=name, ok=False, detail=detail, next_step=f"run: salience train {slot.task}")
+    detail = f"{current.name} version {current.version} ({ALIAS}), loaded {current.loaded_at:%Y-%m-%dT%H:%M:%SZ}"
+    if slot.problem is not None:
+        return Check(
+            name=name,
+            ok=False,
+            detail=f"{detail}; the newest {ALIAS} could not be taken up: {slot.problem}",
+            next_step="put the alias back on a version that loads, or train again",
+        )
+    return Check(name=name, ok=True, detail=detail)
+
+
+def _registry(engine: Engine) -> Check:
+    seen = engine.followed_at
+    if seen is None or datetime.now(UTC) - seen > _FOLLOWED_WITHIN:
+        detail = "The registry's aliases are not being followed" + (f" since {seen:%H:%M:%SZ}" if seen else "")
+        return Check(
+            name="registry", ok=False, detail=detail, next_step="restart the service; its log says why it stopped"
+        )
+    return Check(name="registry", ok=True, detail=f"Aliases looked at {seen:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def _clock(engine: Engine) -> Check:
+    if engine.clock_problem is not None:
+        return Check(name="clock", ok=False, detail=engine.clock_problem, next_step="run: salience ingest")
+    return Check(name="clock", ok=True, detail=f"Now is {engine.moment.now():%Y-%m-%dT%H:%M:%SZ}")
+
+
+def _features(engine: Engine, task: str, service: str) -> Check:
+    """Whether the store answers, and whether what it holds was made recently enough."""
+    name = f"features:{task}"
+    try:
+        engine.repository.online(service, [_NO_SUCH_ID], at=engine.moment.now())
+    except (SalienceError, sqlite3.Error, OSError) as error:
+        detail = f"The feature store cannot be read: {type(error).__name__}"
+        return Check(name=name, ok=False, detail=detail, next_step="run: salience features")
+    return Check(name=name, ok=True, detail=f"The online store answers for {service}")
+
+
+def _forecast(engine: Engine) -> Check:
+    try:
+        newest = engine.forecasts.latest_id()
+    except (SalienceError, OSError) as error:
+        detail = error.what if isinstance(error, SalienceError) else f"The forecasts cannot be read: {error.strerror}"
+        return Check(name="forecasts", ok=False, detail=detail, next_step="run: salience train forecast")
+    return Check(name="forecasts", ok=True, detail=f"The newest forecast is {newest}")
+
+
+def _served(slot: ChampionSlot) -> ServedModel:
+    current = slot.current
+    if current is None:
+        return ServedModel(
+            task=slot.task, name=slot.name, alias=ALIAS, version=None, loaded_at=None, problem=slot.problem
+        )
+    manifest = current.scorer.manifest if current.scorer is not None else None
+    return ServedModel(
+        task=slot.task,
+        name=slot.name,
+        alias=ALIAS,
+        version=current.version,
+        loaded_at=current.loaded_at,
+        trained_at=datetime.fromisoformat(manifest.trained_at) if manifest is not None else None,
+        feature_service=manifest.feature_service if manifest is not None else None,
+        metrics=current.metrics,
+        problem=slot.problem,
+    )

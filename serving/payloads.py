@@ -1,0 +1,123 @@
+"""What applications send: bodies made from the canonical tables' contracts, so that names and types exist once."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
+
+from warehouse.contracts import CONTRACTS, Column, Contract
+
+MAX_IDS = 500
+MAX_EVENTS = 5_000
+
+_STRICT: dict[str, Any] = {"string": str, "float": float, "int": int, "bool": bool}
+_DATED: dict[str, Any] = {"timestamp": AwareDatetime, "date": date}
+Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+def _column_field(column: Column, *, required: bool) -> tuple[Any, Any]:
+    if column.allowed is not None:
+        kind: Any = Literal[column.allowed]
+    elif column.dtype in _STRICT:
+        limits = {"ge": column.minimum, "le": column.maximum}
+        given = {name: limit for name, limit in limits.items() if limit is not None}
+        kind = Annotated[_STRICT[column.dtype], Field(strict=True, **given)]
+    else:
+        kind = _DATED[column.dtype]
+    if required:
+        return kind, Field(description=column.about)
+    return kind | None, Field(None, description=column.about)
+
+
+def _row_model(
+    contract: Contract, *, name: str, left_out: tuple[str, ...], required: tuple[str, ...]
+) -> type[BaseModel]:
+    """A row of `contract` as an application may send it: what is known only at the outcome cannot be sent."""
+    hidden = {*contract.outcome_columns, *left_out}
+    fields: dict[str, Any] = {
+        column.name: _column_field(column, required=column.name in required)
+        for column in contract.columns
+        if column.name not in hidden
+    }
+    about = (
+        "When it happened, with its offset." if contract.kind == "event" else "Since when it has been so; default now."
+    )
+    time = AwareDatetime if contract.kind == "event" else AwareDatetime | None
+    fields["event_timestamp"] = (time, Field(... if contract.kind == "event" else None, description=about))
+    fields["created_timestamp"] = (
+        AwareDatetime | None,
+        Field(None, description="When it could first be known; default the event's own time."),
+    )
+    model: type[BaseModel] = create_model(name, __base__=_Body, __doc__=contract.about, **fields)
+    return model
+
+
+LeadRow = _row_model(
+    CONTRACTS["leads"], name="LeadRow", left_out=("lead_id", "is_deleted"), required=("lead_created_at",)
+)
+LeadEventRow = _row_model(
+    CONTRACTS["lead_events"], name="LeadEventRow", left_out=("event_id", "lead_id"), required=("kind",)
+)
+DealRow = _row_model(
+    CONTRACTS["opportunities"],
+    name="DealRow",
+    left_out=("opportunity_id", "is_deleted"),
+    required=("opened_at", "stage"),
+)
+ActivityRow = _row_model(
+    CONTRACTS["activities"], name="ActivityRow", left_out=("activity_id", "opportunity_id"), required=("kind",)
+)
+
+
+class LeadPayload(_Body):
+    """A lead to score without asking the store. An empty body scores the stored lead of that id."""
+
+    lead: LeadRow | None = Field(None, description="The lead as it is now; leave it out to score the stored lead.")  # type: ignore[valid-type]
+    events: list[LeadEventRow] = Field(default_factory=list, max_length=MAX_EVENTS, description="What it did so far.")  # type: ignore[valid-type]
+
+    @model_validator(mode="after")
+    def _events_need_a_lead(self) -> LeadPayload:
+        if self.events and self.lead is None:
+            raise ValueError("`events` need `lead` beside them")
+        return self
+
+
+class DealPayload(_Body):
+    """A deal to score without asking the store. An empty body scores the stored deal of that id."""
+
+    deal: DealRow | None = Field(None, description="The deal as it is now; leave it out to score the stored deal.")  # type: ignore[valid-type]
+    activities: list[ActivityRow] = Field(  # type: ignore[valid-type]
+        default_factory=list, max_length=MAX_EVENTS, description="What was done about it so far."
+    )
+
+    @model_validator(mode="after")
+    def _activities_need_a_deal(self) -> DealPayload:
+        if self.activities and self.deal is None:
+            raise ValueError("`activities` need `deal` beside them")
+        return self
+
+
+class Ids(_Body):
+    """The leads or deals to score."""
+
+    ids: list[Id] = Field(min_length=1, max_length=MAX_IDS, description="Ids; one asked for twice is answered once.")
+
+
+class ForecastQuestion(_Body):
+    """Whose revenue, and for when."""
+
+    level: Id = Field(
+        description="company, region, team or rep; or a level of the source's own series.", examples=["company"]
+    )
+    entity_id: Id | None = Field(
+        None, description="Which region, team or rep; not needed for the company.", examples=["EMEA"]
+    )
+    period: Annotated[str, StringConstraints(pattern=r"^\d{4}(Q[1-4]|-(0[1-9]|1[0-2]))?$")] = Field(
+        description="A quarter, month or year: 2026Q1, 2026-02 or 2026.", examples=["2026Q1"]
+    )

@@ -1,0 +1,268 @@
+"""The HTTP routes, on the paths of the documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from importlib.metadata import version
+from typing import Annotated, Any, TypeVar
+
+import anyio
+import anyio.to_thread
+from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, Response
+from pydantic import BaseModel
+
+from common.errors import NotFoundError
+from serving import health
+from serving.answers import (
+    DealProbabilities,
+    DealProbability,
+    ForecastAnswer,
+    ForecastSummary,
+    Health,
+    LeadScore,
+    LeadScores,
+    Models,
+)
+from serving.engine import Engine, Scores
+from serving.payloads import MAX_IDS, DealPayload, ForecastQuestion, Id, Ids, LeadPayload
+from serving.problems import MEDIA_TYPE, Problem, add_handlers, problem, response_of
+
+TASKS = ("lead", "deal", "forecast")
+_STATIC = "/static_content"
+_ABOUT = {
+    400: "The body is not JSON.",
+    404: "No such id.",
+    422: "A field is wrong; `errors` names it.",
+    503: "A model or the feature store is away; `Retry-After` says when to try again.",
+}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": about, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    for status, about in _ABOUT.items()
+}
+GivenIds = Annotated[list[Id], Query(min_length=1, max_length=MAX_IDS, description="Ids; repeat the parameter.")]
+T = TypeVar("T")
+
+leads = APIRouter(prefix="/api/v1/leads", tags=["leads"], responses=PROBLEMS)
+deals = APIRouter(prefix="/api/v1/deals", tags=["deals"], responses=PROBLEMS)
+forecasts = APIRouter(prefix="/api/v1/forecasts", tags=["forecasts"], responses=PROBLEMS)
+shared = APIRouter(tags=["service"])
+_ROUTERS = {"lead": leads, "deal": deals, "forecast": forecasts}
+
+
+class _Lanes:
+    """Two lanes of one thread each: look-ups by id, and slower computing from payloads. The event loop stays free."""
+
+    def __init__(self) -> None:
+        self.online = anyio.CapacityLimiter(1)
+        self.compute = anyio.CapacityLimiter(1)
+
+
+def build_app(tasks: Sequence[str], *, title: str, about: str) -> FastAPI:
+    """The application for `tasks`; `app.state.engine` is set by whoever starts it."""
+    app = FastAPI(
+        title=title,
+        description=about,
+        version=version("salience"),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    for task in tasks:
+        app.include_router(_ROUTERS[task])
+    app.include_router(shared)
+    add_handlers(app)
+    app.state.lanes = None
+    return app
+
+
+def paths_of(app: FastAPI) -> list[str]:
+    """Path templates of the application's routes."""
+    return [*app.openapi()["paths"], "/", "/openapi.json"]
+
+
+def _engine(request: Request) -> Engine:
+    engine: Engine = request.app.state.engine
+    return engine
+
+
+async def _in_lane(request: Request, lane: str, work: Callable[[], T]) -> T:
+    if request.app.state.lanes is None:
+        request.app.state.lanes = _Lanes()
+    return await anyio.to_thread.run_sync(work, limiter=getattr(request.app.state.lanes, lane))
+
+
+async def _score_one(request: Request, task: str, identifier: str, payload: Mapping[str, Any] | None) -> dict[str, Any]:
+    engine = _engine(request)
+    if payload is None:
+        scores = await _in_lane(request, "online", lambda: engine.score(task, [identifier]))
+        if not scores.rows:
+            raise NotFoundError(
+                f"There is no {task} '{identifier}' in the feature store of {engine.workspace}",
+                next_step=f"check the id; a {task} that is new since the last materialization can be sent as a payload",
+                field=f"{task}_id",
+            )
+    else:
+        newest = newest_time(payload)
+        scores = await _in_lane(
+            request, "compute", lambda: engine.score_payload(task, identifier, payload, newest=newest)
+        )
+    return {**scores.rows[0], "request_id": request.state.request_id}
+
+
+async def _score_many(request: Request, task: str, ids: Sequence[str]) -> tuple[Scores, list[dict[str, Any]]]:
+    engine = _engine(request)
+    scores = await _in_lane(request, "online", lambda: engine.score(task, ids))
+    return scores, [{**row, "request_id": request.state.request_id} for row in scores.rows]
+
+
+def _row(body: BaseModel) -> dict[str, Any]:
+    return body.model_dump(exclude_none=True)
+
+
+def newest_time(payload: Mapping[str, Any]) -> datetime | None:
+    """The newest moment anywhere in a payload; None if it holds none."""
+    found: list[datetime] = []
+    for value in payload.values():
+        if isinstance(value, datetime):
+            found.append(value)
+        elif isinstance(value, Mapping):
+            found += filter(None, [newest_time(value)])
+        elif isinstance(value, list):
+            found += filter(None, [newest_time(item) for item in value if isinstance(item, Mapping)])
+    return max(found, default=None)
+
+
+@leads.post("/{lead_id}/score", summary="Score a lead")
+async def score_lead(request: Request, lead_id: Id, payload: LeadPayload | None = None) -> LeadScore:
+    """How likely the lead is to convert, and why.
+
+    With an empty body the stored lead is scored, from the online feature store. With a body, the lead described there:
+    its features are computed by the same definitions, and nothing is stored.
+    """
+    sent = None
+    if payload is not None and payload.lead is not None:
+        row = {"lead_id": lead_id, **_row(payload.lead)}
+        sent = {"lead": row, "events": [{"lead_id": lead_id, **_row(event)} for event in payload.events]}
+    return LeadScore.model_validate(await _score_one(request, "lead", lead_id, sent))
+
+
+@leads.post("/scores/batch", summary="Score many leads")
+async def score_leads(request: Request, body: Ids) -> LeadScores:
+    """Scores of the stored leads, in the order asked; ids that are not known are listed apart."""
+    scores, rows = await _score_many(request, "lead", body.ids)
+    return LeadScores.model_validate(
+        {**scores.stamp, "scores": rows, "not_found": scores.not_found, "request_id": request.state.request_id}
+    )
+
+
+@leads.get("/scores/batch", summary="Score many leads")
+async def get_lead_scores(request: Request, ids: GivenIds) -> LeadScores:
+    """The same as the POST, for ids that fit into an address."""
+    return await score_leads(request, Ids(ids=ids))
+
+
+@deals.post("/{deal_id}/score", summary="Win probability of a deal")
+async def score_deal(request: Request, deal_id: Id, payload: DealPayload | None = None) -> DealProbability:
+    """How likely the deal is to be won, and why.
+
+    With an empty body the stored deal is scored, from the online feature store. With a body, the deal described there:
+    its features are computed by the same definitions, and nothing is stored.
+    """
+    sent = None
+    if payload is not None and payload.deal is not None:
+        row = {"opportunity_id": deal_id, **_row(payload.deal)}
+        sent = {"deal": row, "activities": [{"opportunity_id": deal_id, **_row(item)} for item in payload.activities]}
+    return DealProbability.model_validate(await _score_one(request, "deal", deal_id, sent))
+
+
+@deals.post("/probabilities/batch", summary="Win probabilities of many deals")
+async def score_deals(request: Request, body: Ids) -> DealProbabilities:
+    """Win probabilities of the stored deals, in the order asked; ids that are not known are listed apart."""
+    scores, rows = await _score_many(request, "deal", body.ids)
+    return DealProbabilities.model_validate(
+        {**scores.stamp, "probabilities": rows, "not_found": scores.not_found, "request_id": request.state.request_id}
+    )
+
+
+@deals.get("/probabilities/batch", summary="Win probabilities of many deals")
+async def get_deal_probabilities(request: Request, ids: GivenIds) -> DealProbabilities:
+    """The same as the POST, for ids that fit into an address."""
+    return await score_deals(request, Ids(ids=ids))
+
+
+@forecasts.post("/revenue/generate", summary="Forecast revenue")
+async def forecast_revenue(request: Request, question: ForecastQuestion) -> ForecastAnswer:
+    """Revenue expected for a company, region, team or rep in a month, quarter or year, with its interval."""
+    engine = _engine(request)
+    asked = question.model_dump()
+    answer = await _in_lane(request, "compute", lambda: engine.forecast(**asked))
+    return ForecastAnswer.model_validate({**answer, "request_id": request.state.request_id})
+
+
+@forecasts.get("/{forecast_id}", summary="A forecast answered before")
+async def get_forecast(request: Request, forecast_id: Id) -> ForecastAnswer | ForecastSummary:
+    """The value that was answered under this id; for the id of a whole forecast, what it covers and its totals."""
+    engine = _engine(request)
+    answer = await _in_lane(request, "compute", lambda: engine.forecast_by_id(forecast_id))
+    kind = ForecastSummary if "totals" in answer else ForecastAnswer
+    return kind.model_validate({**answer, "request_id": request.state.request_id})
+
+
+@shared.get("/api/v1/models", summary="Models in use")
+async def list_models(request: Request) -> Models:
+    """Which version of each model answers now, and how good it was on later data than it was trained on."""
+    engine = _engine(request)
+    return Models(workspace=engine.workspace, models=health.served_models(engine), request_id=request.state.request_id)
+
+
+@shared.get("/health", response_model=Health, responses={503: {"model": Problem, "description": "Something is wrong."}})
+async def report_health(request: Request) -> Any:
+    """Whether answers can be trusted now: models loaded, registry followed, store reached, features fresh."""
+    engine = _engine(request)
+    found = await _in_lane(request, "online", lambda: health.checks(engine))
+    request_id = request.state.request_id
+    broken = [check for check in found if not check.ok]
+    if not broken:
+        return Health(workspace=engine.workspace, as_of=engine.moment.now(), checks=found, request_id=request_id)
+    wrong = problem(
+        503,
+        request_id=request_id,
+        detail="; ".join(f"{check.name}: {check.detail.rstrip('.')}" for check in broken) + ".",
+        title="Unhealthy",
+        next_step=next((check.next_step for check in broken if check.next_step), None),
+    )
+    body = UnhealthyProblem(**wrong.model_dump(), checks=found)
+    return response_of(body)
+
+
+class UnhealthyProblem(Problem):
+    """A problem with every check beside it."""
+
+    checks: list[Any]
+
+
+@shared.get("/ready", summary="Whether every model is loaded")
+async def report_readiness(request: Request) -> dict[str, str]:
+    """200 once every task served has a model; 503 until then."""
+    engine = _engine(request)
+    for slot in engine.slots.values():
+        slot.require()
+    return {"status": "ready", "request_id": request.state.request_id}
+
+
+@shared.get("/", include_in_schema=False)
+async def show_documentation(request: Request) -> HTMLResponse:
+    """The OpenAPI page, from files of this machine: BentoML's own index page loads a tracker, FastAPI's a CDN."""
+    return get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title=request.app.title,
+        swagger_js_url=f"{_STATIC}/swagger-ui-bundle.js",
+        swagger_css_url=f"{_STATIC}/swagger-ui.css",
+        swagger_favicon_url=f"{_STATIC}/favicon-light-32x32.png",
+    )
+
+
+__all__ = ["TASKS", "Response", "build_app", "paths_of"]

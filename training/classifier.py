@@ -1,0 +1,227 @@
+"""The recipe that lead and deal share: frame, split, probes, study, calibration, evaluation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training import baselines
+from training.calibration import Calibration, choose_calibration, sigmoid
+from training.encoding import encode_columns
+from training.evaluation import evaluate
+from training.frame import Frame, Partition, fingerprint, fit_entries
+from training.manifest import FeatureEntry
+from training.probes import Finding, probe, stop_on_leak
+from training.results import Metric
+from training.splits import MIN_TEST_OUTCOMES, MIN_TRAIN_OUTCOMES, PastSlices, require_outcomes, slice_past
+from training.study import Progress, StudyResult, fit_winner, run_study
+from training.trees import FitData, TreeModel
+
+logger = logging.getLogger(__name__)
+
+Vector = NDArray[np.float64]
+
+_PROBE_ROWS = 30_000
+_MIN_STAGE_OUTCOMES = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Developed:
+    """A model made from a partition, and what it says on the test rows.
+
+    Args:
+        entries: Features, in order, with categories fitted on the past.
+        matrix: Past rows.
+        test_matrix: Test rows.
+        slices: How the past was cut; positions within the past.
+        trees: The fitted trees.
+        calibration: The chosen calibration.
+        calibration_losses: Forward log-loss by method.
+        study: The study.
+        probability: Calibrated probabilities of the test rows.
+        metrics: Figures on the test rows.
+        baselines: The same of the naive answers.
+        findings: What the probes found.
+        fingerprint: Digest of the past.
+    """
+
+    entries: tuple[FeatureEntry, ...]
+    matrix: Vector
+    test_matrix: Vector
+    slices: PastSlices
+    trees: TreeModel
+    calibration: Calibration
+    calibration_losses: Mapping[str, float]
+    study: StudyResult
+    probability: Vector
+    metrics: Mapping[str, Metric]
+    baselines: Mapping[str, Mapping[str, Metric]]
+    findings: tuple[Finding, ...]
+    fingerprint: str
+
+
+def develop(
+    frame: Frame,
+    partition: Partition,
+    *,
+    journal: Path,
+    trials: int,
+    threads: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> Developed:
+    """Make a model from the past and judge it on the test rows.
+
+    Args:
+        frame: The frame.
+        partition: Past and test.
+        journal: Journal file of the study.
+        trials: Trials of the study.
+        threads: Threads of a fit.
+        seed: Seed of every draw.
+        progress: Told (what, done, total).
+
+    Raises:
+        TooLittleDataError: if the past or the test rows hold too few outcomes.
+        LeakError: if a feature knows the outcome.
+    """
+    require_outcomes(partition.past_label, what="to train on", needed=MIN_TRAIN_OUTCOMES)
+    require_outcomes(partition.test_label, what="to test on", needed=MIN_TEST_OUTCOMES)
+    label = partition.past_label
+    entries = fit_entries(frame, partition.past, label)
+    matrix = _matrix(frame, entries, partition.past)
+    test_matrix = _matrix(frame, entries, partition.test)
+    probed = _sample(len(label), seed=seed)
+    stop_on_leak(probe(matrix[probed], label[probed], entries))
+    slices = _slices(frame, partition)
+    digest = fingerprint(matrix, label, frame.as_of[partition.past], about=_about(entries, partition))
+    study = run_study(
+        _fit_data(matrix, label, entries, slices.train, slices.tune),
+        journal=journal,
+        fingerprint=digest,
+        trials=trials,
+        threads=threads,
+        seed=seed,
+        progress=progress,
+    )
+    trees = _fit(matrix, label, entries, slices, study, threads=threads, seed=seed)
+    margin = trees.margin(matrix[slices.calibrate], threads=threads)
+    calibration, losses = choose_calibration(margin, label[slices.calibrate])
+    probability = calibration.apply(trees.margin(test_matrix, threads=threads))
+    entity = frame.entity[partition.test]
+    metrics = evaluate(partition.test_label, probability, entity=entity, seed=seed)
+    naive = {
+        name: evaluate(partition.test_label, answer, entity=entity, seed=seed)
+        for name, answer in _naive(entries, matrix, label, test_matrix, seed=seed).items()
+    }
+    return Developed(
+        entries=entries,
+        matrix=matrix,
+        test_matrix=test_matrix,
+        slices=slices,
+        trees=trees,
+        calibration=calibration,
+        calibration_losses=losses,
+        study=study,
+        probability=probability,
+        metrics=metrics,
+        baselines=naive,
+        findings=probe(matrix[probed], label[probed], entries, model_auc=metrics["auc"].value),
+        fingerprint=digest,
+    )
+
+
+def by_stage(frame: Frame, partition: Partition, developed: Developed, *, stage: str, seed: int) -> dict[str, dict[str, Metric]]:
+    """Figures per stage on the test rows, for stages with enough outcomes of both kinds; `@stage` by name."""
+    if stage not in frame.columns:
+        return {}
+    values = frame.columns[stage][partition.test]
+    found = {}
+    for name in sorted({str(value) for value in values if value is not None}):
+        chosen = np.array([value == name for value in values])
+        label = partition.test_label[chosen]
+        if min(label.sum(), (1 - label).sum()) >= _MIN_STAGE_OUTCOMES:
+            entity = frame.entity[partition.test][chosen]
+            found[f"@{name}"] = evaluate(label, developed.probability[chosen], entity=entity, seed=seed)
+    return found
+
+
+def raw_probability(developed: Developed) -> Vector:
+    """Probabilities of the test rows before calibration."""
+    return sigmoid(developed.trees.margin(developed.test_matrix))
+
+
+def _matrix(frame: Frame, entries: tuple[FeatureEntry, ...], rows: NDArray[np.int64]) -> Vector:
+    return encode_columns({entry.name: frame.columns[entry.name][rows] for entry in entries}, entries)
+
+
+def _sample(count: int, *, seed: int) -> NDArray[np.int64]:
+    if count <= _PROBE_ROWS:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, _PROBE_ROWS, replace=False))
+
+
+def _slices(frame: Frame, partition: Partition) -> PastSlices:
+    """Slices of the past as positions within it."""
+    past = partition.past
+    return slice_past(frame.as_of[past], frame.entity[past], np.arange(len(past)))
+
+
+def _about(entries: tuple[FeatureEntry, ...], partition: Partition) -> str:
+    return ",".join(entry.name for entry in entries) + "|" + partition.about
+
+
+def _fit_data(
+    matrix: Vector,
+    label: Vector,
+    entries: tuple[FeatureEntry, ...],
+    train: NDArray[np.int64],
+    stop: NDArray[np.int64] | None,
+) -> FitData:
+    return FitData(
+        matrix=matrix[train],
+        label=label[train],
+        stop_matrix=None if stop is None else matrix[stop],
+        stop_label=None if stop is None else label[stop],
+        categorical=[index for index, entry in enumerate(entries) if entry.dtype == "category"],
+        monotone=[entry.direction for entry in entries],
+    )
+
+
+def _fit(
+    matrix: Vector,
+    label: Vector,
+    entries: tuple[FeatureEntry, ...],
+    slices: PastSlices,
+    study: StudyResult,
+    *,
+    threads: int,
+    seed: int,
+) -> TreeModel:
+    """The winner with its number of rounds found on the tuning slice, then once more on everything before calibration."""
+    data = _fit_data(matrix, label, entries, slices.train, slices.tune)
+    found = fit_winner(data, study, rounds=None, threads=threads, seed=seed)
+    everything = _fit_data(matrix, label, entries, slices.refit, None)
+    return fit_winner(everything, study, rounds=found.rounds, threads=threads, seed=seed)
+
+
+def _naive(
+    entries: tuple[FeatureEntry, ...], matrix: Vector, label: Vector, test_matrix: Vector, *, seed: int
+) -> dict[str, Vector]:
+    answers = {
+        "const": baselines.constant(label, len(test_matrix)),
+        "logistic_regression": baselines.logistic_regression(matrix, label, test_matrix, entries, seed=seed),
+    }
+    stage = baselines.feature_position(entries, baselines.STAGE_FEATURES)
+    if stage is not None:
+        answers["stage_win_rate"] = baselines.category_rate(matrix[:, stage], label, test_matrix[:, stage])
+    crm = baselines.feature_position(entries, baselines.CRM_FEATURES)
+    if crm is not None:
+        stated = test_matrix[:, crm]
+        answers["crm_probability"] = np.where(np.isnan(stated), label.mean(), np.clip(stated, 0.0, 1.0))
+    return answers

@@ -1,0 +1,6 @@
+"""Revenue forecasts that add up over levels and periods: from deals (`pipeline`) or from series (`series`)."""
+
+from training.forecast.store import Forecast, ForecastStore
+from training.forecast.train import ForecastOutcome, train_forecast
+
+__all__ = ["Forecast", "ForecastOutcome", "ForecastStore", "train_forecast"]

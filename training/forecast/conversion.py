@@ -1,0 +1,155 @@
+"""How open deals turn into money: when and with what chance they are won, and how much of the entered amount is booked.
+
+Learned from what was known at the origin: past month starts, the deals open then, and what had become of them by the origin.
+A deal still open at the origin is counted as long as it was watched and no longer (Aalen and Johansen 1978), so that open is
+not taken for lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from training.forecast.metrics import FloatArray
+
+MAX_LAG = 18
+"""Months ahead that are told apart; what is won later counts as not won."""
+N_LAGS = MAX_LAG + 2
+"""Lag -1 (won already but not yet known), then 0 to MAX_LAG."""
+_PRIOR_ROWS = 30.0
+_DUE_EDGES = (-1e9, 0.0, 31.0, 62.0, 93.0, 184.0, 1e9)
+_MISSING_DUE = len(_DUE_EDGES)
+_MONTH_DAYS = 30.4375
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was learned about open deals.
+
+    Args:
+        chances: Chance to be won at each lag in months, by (due bucket, stage), by due bucket, and of all under None.
+        ratios: Booked over entered amount of deals won.
+        typical_usd: Mean booked amount, for deals without an amount.
+        n_snapshots: Rows learned from.
+    """
+
+    chances: dict[tuple[int, str] | int | None, FloatArray]
+    ratios: FloatArray
+    typical_usd: float
+    n_snapshots: int
+
+    def win_chances(self, deals: pd.DataFrame, *, at: pd.Timestamp) -> FloatArray:
+        """Chance of each deal to be won at each lag, shape (n_deals, N_LAGS)."""
+        due = due_bucket(deals["close_date"], at=at)
+        rows = [
+            self.chances.get((bucket, stage), self.chances.get(bucket, self.chances[None]))
+            for bucket, stage in zip(due.tolist(), deals["stage"], strict=True)
+        ]
+        return np.array(rows, dtype=np.float64).reshape(len(deals), N_LAGS)
+
+
+def due_bucket(close_date: pd.Series, *, at: pd.Timestamp) -> np.ndarray:
+    """Bucket of the days from `at` to the entered close date: overdue, 1 to 31, … days; the last one for none entered."""
+    days = (close_date - at.tz_localize(None).normalize()).dt.days.to_numpy(dtype=np.float64)
+    bucket = np.digitize(days, _DUE_EDGES[1:-1])
+    return np.where(np.isnan(days), _MISSING_DUE, bucket)
+
+
+def learn_conversion(snapshots: pd.DataFrame) -> Conversion:
+    """Learn from past snapshots.
+
+    Args:
+        snapshots: One row per past month start and deal open then: `due` (bucket), `stage`, `watched` (whole months known
+            after it), `lag` (month of its outcome relative to the snapshot's, NaN while open), `won`, `ratio` (booked over
+            entered, NaN unless won), `booked_usd`.
+    """
+    pooled = _Counts.of(snapshots)
+    base = pooled.hazards(None)
+    chances: dict[tuple[int, str] | int | None, FloatArray] = {None: _chance(base)}
+    for bucket, of_bucket in snapshots.groupby("due"):
+        hazards = _Counts.of(of_bucket).hazards(base)
+        chances[int(bucket)] = _chance(hazards)
+        for stage, of_stage in of_bucket.groupby("stage"):
+            chances[int(bucket), str(stage)] = _chance(_Counts.of(of_stage).hazards(hazards))
+    won = snapshots[snapshots["won"] & snapshots["ratio"].notna()]
+    low, high = (won["ratio"].quantile([0.01, 0.99])) if len(won) else (1.0, 1.0)
+    ratios = won["ratio"].clip(low, high).to_numpy(dtype=np.float64) if len(won) else np.ones(1)
+    booked = snapshots.loc[snapshots["won"], "booked_usd"].dropna()
+    return Conversion(
+        chances=chances,
+        ratios=ratios,
+        typical_usd=float(booked.mean()) if len(booked) else 0.0,
+        n_snapshots=len(snapshots),
+    )
+
+
+def apply_win_probability(chances: FloatArray, win_probability: FloatArray, *, horizon_days: int) -> FloatArray:
+    """Keep the learned timing, but make the chance to be won within the horizon what the deal model says.
+
+    Args:
+        chances: Shape (n_deals, N_LAGS).
+        win_probability: P(won within `horizon_days`) of each deal, shape (n_deals,); NaN leaves a deal as learned.
+        horizon_days: Horizon of the deal model.
+    """
+    last = min(1 + round(horizon_days / _MONTH_DAYS), N_LAGS)
+    within, beyond = chances[:, :last].sum(axis=1), chances[:, last:].sum(axis=1)
+    known = ~np.isnan(win_probability)
+    asked = np.clip(np.where(known, win_probability, within), 0.0, 1.0)
+    inside = np.divide(asked, within, out=np.zeros_like(asked), where=within > 0)
+    # A deal that the model thinks less likely to be won in time keeps its odds of being won later.
+    outside = np.divide(1.0 - asked, 1.0 - within, out=np.ones_like(asked), where=within < 1)
+    outside = np.minimum(outside, np.divide(1.0 - asked, beyond, out=np.ones_like(asked), where=beyond > 0))
+    scaled = np.hstack([chances[:, :last] * inside[:, None], chances[:, last:] * outside[:, None]])
+    return np.where(known[:, None], scaled, chances)
+
+
+def shift_into_month(chances: FloatArray, *, elapsed: float) -> FloatArray:
+    """Chances by calendar month from a moment at which the share `elapsed` of its month is over.
+
+    They were learned at month starts; within a month they are taken between those of its start and of the next one's.
+    Lag 0 stays the month of the moment.
+    """
+    next_start = np.hstack([np.zeros((len(chances), 1)), chances[:, :-1]])
+    # What the next month's start would call "won already" is won in this month.
+    next_start[:, -1] += chances[:, -1]
+    mixed: FloatArray = (1.0 - elapsed) * chances + elapsed * next_start
+    return mixed
+
+
+@dataclass(frozen=True)
+class _Counts:
+    at_risk: FloatArray
+    won: FloatArray
+    lost: FloatArray
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> _Counts:
+        """Deals at risk, won and lost at each lag; a lag counts while it was watched to its end."""
+        lag = rows["lag"].fillna(MAX_LAG + 1).clip(-1, MAX_LAG + 1).to_numpy(dtype=np.int64) + 1
+        until = np.minimum(rows["watched"].to_numpy(dtype=np.int64), MAX_LAG + 1)
+        decided, won = rows["lag"].notna().to_numpy() & (lag <= until), rows["won"].to_numpy(dtype=bool)
+        last = np.minimum(np.where(decided, lag, until), N_LAGS - 1)
+        entered = np.bincount(last, minlength=N_LAGS)[:N_LAGS]
+        at_risk = entered[::-1].cumsum()[::-1].astype(np.float64)
+        counted = decided & (lag < N_LAGS)
+        return cls(
+            at_risk=at_risk,
+            won=np.bincount(lag[counted & won], minlength=N_LAGS)[:N_LAGS].astype(np.float64),
+            lost=np.bincount(lag[counted & ~won], minlength=N_LAGS)[:N_LAGS].astype(np.float64),
+        )
+
+    def hazards(self, prior: tuple[FloatArray, FloatArray] | None) -> tuple[FloatArray, FloatArray]:
+        """Chance to be won and to be lost at each lag if still open; `prior` counts as so many rows."""
+        weight = _PRIOR_ROWS if prior is not None else 0.0
+        won_prior, lost_prior = prior if prior is not None else (np.zeros(N_LAGS), np.zeros(N_LAGS))
+        total = np.maximum(self.at_risk + weight, 1e-9)
+        return (self.won + weight * won_prior) / total, (self.lost + weight * lost_prior) / total
+
+
+def _chance(hazards: tuple[FloatArray, FloatArray]) -> FloatArray:
+    won, lost = hazards
+    still_open = np.concatenate([[1.0], np.cumprod(1.0 - won - lost)[:-1]])
+    chance: FloatArray = still_open * won
+    return chance

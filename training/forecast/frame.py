@@ -1,0 +1,103 @@
+"""From bottom-level components and sample paths to one row per level, entity and period that adds up to the cent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from training.forecast.metrics import FloatArray
+from training.forecast.periods import Period
+from training.forecast.reconciliation import Hierarchy
+
+COMPONENTS = ("closed", "open", "new")
+QUANTILES = {"lower_95": 0.025, "lower_80": 0.1, "median": 0.5, "upper_80": 0.9, "upper_95": 0.975}
+KEYS = ("level", "entity_id", "period")
+
+Cents = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BottomForecast:
+    """What is forecast for each bottom entity and base period; everything else is sums of it.
+
+    Args:
+        hierarchy: Levels above the bottom entities.
+        base: Base periods (months or quarters), consecutive.
+        components: Name (`closed`, `open`, `new`, or `future` where they are not known apart) to hundredths of the unit,
+            shape (n_bottom, n_base). Their sum is the expected value.
+        paths: Sample paths of all that is not closed, shape (n_paths, n_bottom, n_base).
+        baselines: Name to values, shape (n_bottom, n_base); NaN where not known.
+        factors: Conformal factor by level and nominal coverage in percent; 1 where absent.
+    """
+
+    hierarchy: Hierarchy
+    base: tuple[Period, ...]
+    components: Mapping[str, Cents]
+    paths: FloatArray
+    baselines: Mapping[str, FloatArray] = field(default_factory=dict)
+    factors: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+
+
+def to_cents(values: FloatArray) -> Cents:
+    """Hundredths of the unit, rounded half to even."""
+    cents: Cents = np.rint(values * 100).astype(np.int64)
+    return cents
+
+
+def summarise(forecast: BottomForecast, periods: Sequence[Period]) -> pd.DataFrame:
+    """One row per level, entity and period.
+
+    Sums are taken of whole hundredths, so that months add up to quarters and reps to the company exactly. Intervals come
+    from the paths' sums, widened around the median by the level's conformal factor.
+
+    Returns:
+        Columns level, entity_id, period, period_start, period_end (its last day), expected, median, lower_80, upper_80,
+        lower_95, upper_95, the components and the baselines.
+    """
+    position = {period.first_month: column for column, period in enumerate(forecast.base)}
+    length = forecast.base[0].n_months
+    blocks = []
+    for level in forecast.hierarchy.levels:
+        rows = forecast.hierarchy.summing[forecast.hierarchy.rows(level)]
+        members = rows.astype(np.int64)
+        level_paths = np.einsum("ij,pjk->pik", rows, forecast.paths, optimize=True)
+        for period in periods:
+            columns = [position[month] for month in period.months if (month - period.first_month) % length == 0]
+            cents = {
+                name: members @ values[:, columns].sum(axis=1, dtype=np.int64) for name, values in forecast.components.items()
+            }
+            block: dict[str, object] = {
+                "level": level,
+                "entity_id": list(forecast.hierarchy.ids[level]),
+                "period": period.name,
+                "period_start": period.start.date(),
+                "period_end": period.last_day,
+                "expected": sum(cents.values()) / 100.0,
+            }
+            sums = level_paths[:, :, columns].sum(axis=2)
+            block |= _ranges(sums, cents.get("closed"), forecast.factors.get(level, {}))
+            block |= {name: cents[name] / 100.0 if name in cents else np.nan for name in COMPONENTS}
+            for name, values in forecast.baselines.items():
+                block[name] = np.round(rows @ values[:, columns].sum(axis=1), 2)
+            blocks.append(pd.DataFrame(block))
+    return pd.concat(blocks, ignore_index=True)
+
+
+def _ranges(sums: FloatArray, closed: Cents | None, factors: Mapping[int, float]) -> dict[str, FloatArray]:
+    fixed = closed / 100.0 if closed is not None else np.zeros(sums.shape[1])
+    points = np.quantile(sums, list(QUANTILES.values()), axis=0)
+    found = dict(zip(QUANTILES, points, strict=True))
+    median = found["median"]
+    # What cannot be negative as a path is not made negative by widening.
+    floor = np.where(sums.min(axis=0) >= 0, 0.0, -np.inf)
+    wide = {
+        name: median + (value - median) * factors.get(int(name[-2:]), 1.0) for name, value in found.items() if name != "median"
+    }
+    wide["lower_95"] = np.minimum(wide["lower_95"], wide["lower_80"])
+    wide["upper_95"] = np.maximum(wide["upper_95"], wide["upper_80"])
+    ordered = {"median": median, **{name: wide[name] for name in ("lower_80", "upper_80", "lower_95", "upper_95")}}
+    return {name: np.round(np.maximum(value, floor) + fixed, 2) for name, value in ordered.items()}

@@ -1,0 +1,233 @@
+"""The two tree libraries behind one small interface: fit, margin, contributions, save, load.
+
+Libraries are imported where they are used, so that a bundle loads only its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+Library = Literal["lightgbm", "xgboost"]
+# Called after each round with (round, log-loss on the tuning slice); it may raise to stop a hopeless fit.
+OnRound = Callable[[int, float], None]
+
+_BULK_ROWS = 512
+
+
+class TreeModel(Protocol):
+    """A fitted set of trees. Margins are log-odds."""
+
+    library: Library
+    rounds: int
+
+    def margin(self, matrix: Matrix, *, threads: int = 1) -> Matrix:
+        """Log-odds, shape (n_rows,)."""
+
+    def contributions(self, matrix: Matrix, *, threads: int = 1) -> Matrix:
+        """Shapley values of the log-odds, shape (n_rows, n_features + 1); the last column is the expected log-odds."""
+
+    def save(self, path: Path) -> None:
+        """Write the trees."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitData:
+    """Rows to fit on, the rows that stop the fit, and what the columns are.
+
+    Args:
+        matrix: float64 (n_rows, n_features).
+        label: 0 or 1 per row.
+        stop_matrix: Later rows for early stopping; None to fit all rounds.
+        stop_label: Their labels.
+        categorical: Positions of category columns (codes).
+        monotone: -1, 0 or 1 per column.
+    """
+
+    matrix: Matrix
+    label: Matrix
+    stop_matrix: Matrix | None = None
+    stop_label: Matrix | None = None
+    categorical: Sequence[int] = ()
+    monotone: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class LightGbmTrees:
+    """Trees of LightGBM."""
+
+    booster: Any
+    rounds: int
+    library: Library = "lightgbm"
+
+    def margin(self, matrix: Matrix, *, threads: int = 1) -> Matrix:
+        """Log-odds, shape (n_rows,)."""
+        margin = self.booster.predict(matrix, raw_score=True, num_threads=threads, num_iteration=self.rounds)
+        return np.asarray(margin, dtype=np.float64)
+
+    def contributions(self, matrix: Matrix, *, threads: int = 1) -> Matrix:
+        """Shapley values, shape (n_rows, n_features + 1)."""
+        values = self.booster.predict(matrix, pred_contrib=True, num_threads=threads, num_iteration=self.rounds)
+        return np.asarray(values, dtype=np.float64)
+
+    def save(self, path: Path) -> None:
+        """Write LightGBM's text format."""
+        self.booster.save_model(str(path), num_iteration=self.rounds)
+
+
+@dataclass(frozen=True)
+class XgBoostTrees:
+    """Trees of XGBoost."""
+
+    booster: Any
+    rounds: int
+    library: Library = "xgboost"
+
+    def margin(self, matrix: Matrix, *, threads: int = 1) -> Matrix:
+        """Log-odds, shape (n_rows,)."""
+        self.booster.set_param({"nthread": threads})
+        margin = self.booster.inplace_predict(matrix, iteration_range=(0, self.rounds), predict_type="margin")
+        return np.asarray(margin, dtype=np.float64)
+
+    def contributions(self, matrix: Matrix, *, threads: int = 1) -> Matrix:
+        """Shapley values, shape (n_rows, n_features + 1)."""
+        import xgboost
+
+        self.booster.set_param({"nthread": threads})
+        rows = xgboost.DMatrix(matrix, nthread=threads)
+        values = self.booster.predict(rows, pred_contribs=True, iteration_range=(0, self.rounds))
+        return np.asarray(values, dtype=np.float64)
+
+    def save(self, path: Path) -> None:
+        """Write XGBoost's binary JSON."""
+        self.booster[: self.rounds].save_model(str(path))
+
+
+MODEL_FILES: dict[str, str] = {"lightgbm": "model.txt", "xgboost": "model.ubj"}
+
+
+def bulk_threads(n_rows: int, threads: int) -> int:
+    """Threads worth using: one for a request, `threads` for a batch."""
+    return threads if n_rows >= _BULK_ROWS else 1
+
+
+def load_trees(library: str, path: Path) -> TreeModel:
+    """Read trees that `TreeModel.save` wrote."""
+    if library == "lightgbm":
+        import lightgbm
+
+        gbm = lightgbm.Booster(model_file=str(path))
+        return LightGbmTrees(gbm, int(gbm.num_trees()))
+    import xgboost
+
+    xgb = xgboost.Booster()
+    xgb.load_model(str(path))
+    return XgBoostTrees(xgb, int(xgb.num_boosted_rounds()))
+
+
+def fit_trees(
+    library: Library,
+    params: Mapping[str, Any],
+    data: FitData,
+    *,
+    rounds: int,
+    patience: int = 25,
+    threads: int,
+    seed: int,
+    on_round: OnRound | None = None,
+) -> TreeModel:
+    """Fit trees on log-loss; with stop rows, keep the round that was best on them.
+
+    Args:
+        library: `lightgbm` or `xgboost`.
+        params: The library's own parameters.
+        data: Rows and what the columns are.
+        rounds: Most rounds to fit.
+        patience: Rounds without a better log-loss on the stop rows after which the fit ends.
+        threads: Threads of the fit.
+        seed: Seed of the fit.
+        on_round: Told the log-loss on the stop rows after each round.
+    """
+    fit = _fit_lightgbm if library == "lightgbm" else _fit_xgboost
+    return fit(params, data, rounds=rounds, patience=patience, threads=threads, seed=seed, on_round=on_round)
+
+
+def _fit_lightgbm(
+    params: Mapping[str, Any],
+    data: FitData,
+    *,
+    rounds: int,
+    patience: int,
+    threads: int,
+    seed: int,
+    on_round: OnRound | None,
+) -> TreeModel:
+    import lightgbm
+
+    fixed = {
+        "objective": "binary",
+        "metric": "binary_logloss",
+        "verbosity": -1,
+        "num_threads": threads,
+        "seed": seed,
+        "deterministic": True,
+        "force_col_wise": True,
+    }
+    if any(data.monotone):
+        fixed["monotone_constraints"] = list(data.monotone)
+    options = {"categorical_feature": list(data.categorical), "params": {"verbosity": -1, "num_threads": threads}}
+    train = lightgbm.Dataset(data.matrix, data.label, free_raw_data=True, **options)
+    callbacks: list[Any] = []
+    valid: list[Any] = []
+    if data.stop_matrix is not None:
+        valid = [lightgbm.Dataset(data.stop_matrix, data.stop_label, reference=train, **options)]
+        callbacks.append(lightgbm.early_stopping(patience, verbose=False))
+        if on_round is not None:
+            callbacks.append(lambda env: on_round(env.iteration, float(env.evaluation_result_list[0][2])))
+    booster = lightgbm.train({**fixed, **params}, train, rounds, valid_sets=valid, callbacks=callbacks)
+    best = booster.best_iteration if data.stop_matrix is not None and booster.best_iteration > 0 else rounds
+    return LightGbmTrees(booster, min(int(best), int(booster.num_trees())))
+
+
+def _fit_xgboost(
+    params: Mapping[str, Any],
+    data: FitData,
+    *,
+    rounds: int,
+    patience: int,
+    threads: int,
+    seed: int,
+    on_round: OnRound | None,
+) -> TreeModel:
+    import xgboost
+
+    class Rounds(xgboost.callback.TrainingCallback):  # type: ignore[misc]
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002
+            if on_round is not None:
+                on_round(epoch, float(evals_log["stop"]["logloss"][-1]))
+            return False
+
+    fixed = {
+        "objective": "binary:logistic",
+        "eval_metric": "logloss",
+        "verbosity": 0,
+        "nthread": threads,
+        "seed": seed,
+        "tree_method": "hist",
+    }
+    if any(data.monotone):
+        fixed["monotone_constraints"] = "(" + ",".join(str(sign) for sign in data.monotone) + ")"
+    train = xgboost.DMatrix(data.matrix, data.label, nthread=threads)
+    extra: dict[str, Any] = {}
+    if data.stop_matrix is not None:
+        stop = xgboost.DMatrix(data.stop_matrix, data.stop_label, nthread=threads)
+        extra = {"evals": [(stop, "stop")], "early_stopping_rounds": patience, "callbacks": [Rounds()]}
+    booster = xgboost.train({**fixed, **params}, train, rounds, verbose_eval=False, **extra)
+    best = int(booster.best_iteration) + 1 if data.stop_matrix is not None else rounds
+    return XgBoostTrees(booster, best)

@@ -1,0 +1,198 @@
+"""Checking rows against their table's contract: what may enter the warehouse, and why the rest may not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from common.errors import ContractError
+from warehouse.contracts import CONTRACTS, Column, Contract
+from warehouse.views import SQL_TYPES, all_columns, open_connection, quoted, refuse_unknown_columns
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+REASON_COLUMN = "quarantine_reason"
+"""Optional column of offered rows: where it is not null, the row goes to quarantine with that text as the reason."""
+
+ROW_COLUMN = "quarantine_row"
+"""Optional column of offered rows: what to keep of the row in quarantine (JSON) where the row itself says less."""
+
+_TYPE_WORDS = {
+    "string": "text",
+    "float": "a number",
+    "int": "a whole number",
+    "bool": "true or false",
+    "timestamp": "a time",
+    "date": "a date",
+}
+_UNCAST = "_uncast_"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Offered rows, parted.
+
+    Args:
+        good: Rows that keep the contract, in its schema.
+        bad: Rows that break it: the text columns `reason` and `row`, the row as it was offered, as JSON.
+        reasons: Broken rows by reason; a row with several breaks counts once, under all of them joined by "; ".
+    """
+
+    good: pa.Table
+    bad: pa.Table
+    reasons: dict[str, int]
+
+
+def check_rows(rows: pa.Table, contract: Contract) -> Checked:
+    """Part `rows` into those that keep the contract and those that break it, with the reason of each.
+
+    A row breaks its contract when a required column or one of the two times is missing, a value cannot be cast to its
+    column's type (a fraction is no int), is not finite, lies outside the range or is not among the allowed values.
+    Empty text and NaN count as missing. Columns that are not given are null.
+
+    Raises:
+        ContractError: if a column is not in the contract, or holds times without a time zone.
+    """
+    import numpy as np
+
+    _refuse_unusable(rows, contract)
+    with open_connection() as connection:
+        connection.register("offered", rows.append_column("_row", [np.arange(rows.num_rows)]))
+        connection.execute(f"CREATE TABLE typed AS SELECT {_typed_columns(rows, contract)} FROM offered")  # noqa: S608
+        connection.register("failures", _failures(connection, contract))
+        good = _good_rows(connection, contract)
+        bad = _bad_rows(connection)
+    return Checked(good=good, bad=bad, reasons=dict(sorted(Counter(bad.column("reason").to_pylist()).items())))
+
+
+def _refuse_unusable(rows: pa.Table, contract: Contract) -> None:
+    import pyarrow as pa
+
+    own = {REASON_COLUMN, ROW_COLUMN}
+    refuse_unknown_columns([name for name in rows.column_names if name not in own], contract)
+    times = {column.name for column in all_columns(contract) if column.dtype == "timestamp"} & set(rows.column_names)
+    kinds = {name: rows.schema.field(name).type for name in sorted(times)}
+    naive = [name for name, kind in kinds.items() if pa.types.is_timestamp(kind) and kind.tz is None]
+    if naive:
+        raise ContractError(
+            f"The times of {', '.join(naive)} in {contract.table} have no time zone",
+            expected="UTC, microseconds",
+            next_step="give the source's time zone in its mapping",
+        )
+
+
+def _typed_columns(rows: pa.Table, contract: Contract) -> str:
+    """SQL of the contract's columns cast from the offered ones, and of the marks where a cast failed."""
+    parts = ["_row", REASON_COLUMN if REASON_COLUMN in rows.column_names else f"NULL::VARCHAR AS {REASON_COLUMN}"]
+    for column in all_columns(contract):
+        if column.name not in rows.column_names:
+            parts.append(f"NULL::{SQL_TYPES[column.dtype]} AS {quoted(column.name)}")
+            parts.append(f"false AS {_UNCAST}{column.name}")
+            continue
+        typed = _typed(column)
+        offered = quoted(column.name)
+        same = rows.schema.field(column.name).type == column.arrow_type
+        blank = f"nullif(trim({offered}::VARCHAR), '') IS NULL OR ({offered}::VARCHAR = 'nan')"
+        parts.append(f"{typed} AS {offered}")
+        parts.append(f"{'false' if same else f'{typed} IS NULL AND NOT ({blank})'} AS {_UNCAST}{column.name}")
+    return ", ".join(parts)
+
+
+def _typed(column: Column) -> str:
+    name = quoted(column.name)
+    if column.dtype == "string":
+        return f"nullif({name}::VARCHAR, '')"
+    if column.dtype == "float":
+        return f"CASE WHEN NOT isnan(TRY_CAST({name} AS DOUBLE)) THEN TRY_CAST({name} AS DOUBLE) END"
+    if column.dtype == "int":
+        # A plain cast would round 3.7 to 4.
+        whole = f"TRY_CAST({name} AS DOUBLE) = floor(TRY_CAST({name} AS DOUBLE))"
+        return f"CASE WHEN {whole} THEN TRY_CAST({name} AS BIGINT) END"
+    return f"TRY_CAST({name} AS {SQL_TYPES[column.dtype]})"
+
+
+def _failures(connection: duckdb.DuckDBPyConnection, contract: Contract) -> pa.Table:
+    """One row per broken row: `_row` and `reason`, reasons in the order of the contract's columns."""
+    import pandas as pd
+    import pandera.errors
+    import pyarrow as pa
+
+    schema = pandera_schema(contract.table)
+    names = ", ".join(quoted(name) for name in schema.columns)
+    frame = connection.sql(f"SELECT {names} FROM typed ORDER BY _row").to_arrow_table()  # noqa: S608
+    found: dict[int, dict[str, str]] = {}
+    try:
+        schema.validate(frame.to_pandas(types_mapper=pd.ArrowDtype), lazy=True)
+    except pandera.errors.SchemaErrors as errors:
+        order = {name: position for position, name in enumerate(schema.columns)}
+        cases = errors.failure_cases.assign(order=errors.failure_cases["column"].map(order)).sort_values("order")
+        for name, check, row in zip(cases["column"], cases["check"], cases["index"], strict=True):
+            column = name.removeprefix(_UNCAST)
+            # The first failure of a column says it: what cannot be read is not called missing as well.
+            found.setdefault(int(row), {}).setdefault(column, _reason(column, str(check)))
+    mapped = connection.execute(f"SELECT _row, {REASON_COLUMN} FROM typed WHERE {REASON_COLUMN} IS NOT NULL")  # noqa: S608
+    for row, reason in mapped.fetchall():
+        found[row] = {REASON_COLUMN: reason}
+    rows = sorted(found)
+    return pa.table(
+        {
+            "_row": pa.array(rows, pa.int64()),
+            "reason": pa.array(["; ".join(found[r].values()) for r in rows], pa.string()),
+        }
+    )
+
+
+def _reason(column: str, check: str) -> str:
+    return f"{column} is missing" if check == "not_nullable" else check
+
+
+@cache
+def pandera_schema(table: str) -> Any:
+    """The pandera schema of a table's contract; types are settled before, by the casts whose failures it reads."""
+    import pandera.pandas as pandera
+
+    columns: dict[str, Any] = {}
+    for column in all_columns(CONTRACTS[table]):
+        unread = pandera.Check.eq(False, error=f"{column.name} is not {_TYPE_WORDS[column.dtype]}")
+        columns[_UNCAST + column.name] = pandera.Column(None, unread)
+        checks = _value_checks(column)
+        if column.required or checks:
+            columns[column.name] = pandera.Column(None, checks, nullable=not column.required)
+    return pandera.DataFrameSchema(columns)
+
+
+def _value_checks(column: Column) -> list[Any]:
+    import pandera.pandas as pandera
+
+    checks = []
+    if column.dtype == "float":
+        checks.append(pandera.Check(lambda values: values.abs() < float("inf"), error=f"{column.name} is not finite"))
+    if column.minimum is not None:
+        checks.append(pandera.Check.ge(column.minimum, error=f"{column.name} is below {column.minimum:g}"))
+    if column.maximum is not None:
+        checks.append(pandera.Check.le(column.maximum, error=f"{column.name} is above {column.maximum:g}"))
+    if column.allowed is not None:
+        checks.append(
+            pandera.Check.isin(column.allowed, error=f"{column.name} is not one of {', '.join(column.allowed)}")
+        )
+    return checks
+
+
+def _good_rows(connection: duckdb.DuckDBPyConnection, contract: Contract) -> pa.Table:
+    names = ", ".join(quoted(column.name) for column in all_columns(contract))
+    good = connection.sql(f"SELECT {names} FROM typed ANTI JOIN failures USING (_row) ORDER BY _row")  # noqa: S608
+    return good.to_arrow_table().cast(contract.arrow_schema)
+
+
+def _bad_rows(connection: duckdb.DuckDBPyConnection) -> pa.Table:
+    offered = [name for (name, *_) in connection.execute("DESCRIBE offered").fetchall()]
+    kept = ", ".join(f"{quoted(n)} := o.{quoted(n)}" for n in offered if n not in {"_row", REASON_COLUMN, ROW_COLUMN})
+    row = f"to_json(struct_pack({kept}))::VARCHAR"
+    row = f"coalesce(o.{ROW_COLUMN}, {row})" if ROW_COLUMN in offered else row
+    return connection.sql(
+        f'SELECT f.reason, {row} AS "row" FROM offered o JOIN failures f USING (_row) ORDER BY o._row'  # noqa: S608
+    ).to_arrow_table()

@@ -1,0 +1,170 @@
+"""Time in the simulated world: microseconds since 1970 (UTC), arrivals, working hours, the calendar's pull on people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+
+from warehouse.simulator import parameters as p
+from warehouse.simulator.config import SimulationConfig
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+SECOND = 1_000_000
+HOUR = 3_600 * SECOND
+DAY = 24 * HOUR
+WEEK = 7 * DAY
+NEVER = np.iinfo(np.int64).max // 4
+"""A moment that does not come."""
+_THURSDAY = 3
+"""Weekday of 1970-01-01, Monday being 0."""
+
+
+def stream(config: SimulationConfig, name: str) -> np.random.Generator:
+    """A random stream of its own for each part, so that a change in one part does not shift the others."""
+    return np.random.default_rng([config.seed, crc32(name.encode())])
+
+
+def microseconds(moment: datetime) -> int:
+    """Microseconds since 1970 of an aware moment."""
+    return round(moment.timestamp()) * SECOND
+
+
+def weekday(moments: Ints) -> Ints:
+    """Weekday in UTC, Monday 0."""
+    return (moments // DAY + _THURSDAY) % 7
+
+
+def monday(moments: Ints) -> Ints:
+    """00:00 UTC of the Monday on or before each moment."""
+    return (moments // DAY - weekday(moments)) * DAY
+
+
+def month(moments: Ints) -> Ints:
+    """Month in UTC, January 0."""
+    return moments.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64) % 12
+
+
+def quarter(moments: Ints) -> Ints:
+    """Quarters since 1970 in UTC; year = 1970 + q // 4."""
+    return moments.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64) // 3
+
+
+def quarter_start(quarters: Ints) -> Ints:
+    """First moment of each quarter (counted from 1970)."""
+    return (quarters * 3).astype("datetime64[M]").astype("datetime64[us]").astype(np.int64)
+
+
+def working_moment(rng: np.random.Generator, mondays: Ints) -> Ints:
+    """A moment in the working hours of Monday to Friday of each given week."""
+    first, last = p.BUSINESS_HOURS
+    day = rng.integers(0, 5, len(mondays))
+    return mondays + day * DAY + (rng.uniform(first, last, len(mondays)) * HOUR).astype(np.int64)
+
+
+def worked_share(offsets: Ints) -> Floats:
+    """Share of a week's working time that has passed `offsets` microseconds after its Monday 00:00, in [0, 1]."""
+    first, last = p.BUSINESS_HOURS
+    days = np.clip(offsets // DAY, 0, 5)
+    hours = (offsets - days * DAY) / HOUR
+    today = np.clip((hours - first) / (last - first), 0.0, 1.0)
+    return np.clip((days + np.where(days < 5, today, 0.0)) / 5.0, 0.0, 1.0)
+
+
+def moment_within_day(rng: np.random.Generator, begins: Ints) -> Ints:
+    """A moment in the 24 hours after each `begins`, in working hours of a working day where they contain one."""
+    first, last = p.BUSINESS_HOURS
+    clock = begins % DAY
+    target = (rng.uniform(first, last, len(begins)) * HOUR).astype(np.int64)
+    moments = begins + (target - clock) % DAY
+    share = rng.random(len(begins))
+    begin_day, day = weekday(begins), weekday(moments)
+    friday = (begin_day == 4) & (day == 5)
+    sunday = (begin_day == 6) & (day == 6)
+    moments = np.where(friday, begins + (share * (DAY - clock)).astype(np.int64), moments)
+    return np.where(sunday, begins + DAY - clock + (share * clock).astype(np.int64), moments)
+
+
+def late(rng: np.random.Generator, n: int, *, chance: float, days: float, minutes: float = 20.0) -> Ints:
+    """Lag between happening and being known: minutes for most, uniform up to `days` days for a share of `chance`."""
+    soon = rng.exponential(minutes * 60 * SECOND, n)
+    later = rng.uniform(0.5, days, n) * DAY
+    return np.where(rng.random(n) < chance, later, soon).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """The span of a world and what its days and weeks do to people."""
+
+    start: int
+    end: int
+    change: int
+    first_monday: int
+    regime: dict[str, float]
+
+    @classmethod
+    def of(cls, config: SimulationConfig) -> Calendar:
+        """The calendar of `config`."""
+        start = microseconds(config.start)
+        regimes = {"recession": p.RECESSION, "process-change": p.PROCESS_CHANGE}
+        first = int(monday(np.array([start]))[0])
+        regime = regimes.get(config.scenario, p.STEADY)
+        return cls(start, microseconds(config.end), microseconds(config.change), first, regime)
+
+    @property
+    def weeks(self) -> int:
+        """Weeks that begin before the end, the partial first one included."""
+        return -(-(self.end - self.first_monday) // WEEK)
+
+    def mondays(self, weeks: Ints) -> Ints:
+        """00:00 UTC of each week's Monday."""
+        return self.first_monday + weeks * WEEK
+
+    def week_of(self, moments: Ints) -> Ints:
+        """Number of the week that holds each moment."""
+        return (moments - self.first_monday) // WEEK
+
+    def factor(self, what: str, moments: Ints) -> Floats:
+        """The scenario's factor at each moment: 1 before the change."""
+        return np.where(moments >= self.change, self.regime[what], 1.0)
+
+    def conversion_by_day(self, days: int) -> Floats:
+        """Factor on lead conversion of the 24 hours that begin on each calendar day from the start's on."""
+        moments = self.start // DAY * DAY + np.arange(days, dtype=np.int64) * DAY
+        season = p.MONTH_CLOSING[month(moments)]
+        return p.WEEKDAY_CONVERSION[weekday(moments)] * season * self.factor("convert", moments)
+
+    def advance_by_week(self, weeks: int) -> Floats:
+        """Factor on a deal's advance, by week and stage, shape (weeks, 4)."""
+        mondays = self.mondays(np.arange(weeks, dtype=np.int64))
+        middle = mondays + 3 * DAY
+        season = p.MONTH_CLOSING[month(middle)] * self.factor("advance", middle)
+        factors = np.repeat(season[:, None], len(p.STAGES), axis=1)
+        factors[:, -1] *= np.where(self.ends_quarter(mondays), p.QUARTER_END_CLOSE, 1.0)
+        begins = quarter(middle) != quarter(middle - p.QUARTER_START_WEEKS * WEEK)
+        factors[:, -1] *= np.where(begins, p.QUARTER_START_CLOSE, 1.0)
+        return factors
+
+    def lose_by_week(self, weeks: int) -> Floats:
+        """Factor on losing a deal, by week."""
+        return self.factor("lose", self.mondays(np.arange(weeks, dtype=np.int64)) + 3 * DAY)
+
+    def ends_quarter(self, mondays: Ints) -> Bools:
+        """Whether each week is one of the last of its quarter."""
+        middle = mondays + 3 * DAY
+        return np.asarray(quarter(middle) != quarter(middle + p.QUARTER_END_WEEKS * WEEK))
+
+    def arrivals(self, rng: np.random.Generator, n: int, *, weekdays: Floats) -> Ints:
+        """`n` sorted moments of arrival with growth, season, weekday and hour of the day."""
+        days = np.arange(self.start // DAY, self.end // DAY, dtype=np.int64) * DAY
+        weight = weekdays[weekday(days)] * p.MONTH_ARRIVALS[month(days)] * self.factor("arrivals", days)
+        weight = weight * (1 + p.GROWTH_PER_YEAR) ** ((days - self.start) / (365.25 * DAY))
+        cumulative = np.cumsum(weight)
+        chosen = days[np.searchsorted(cumulative, rng.random(n) * cumulative[-1], side="right")]
+        return np.sort(chosen + (6 + 15 * rng.beta(2.2, 2.4, n)) * HOUR // SECOND * SECOND).astype(np.int64)

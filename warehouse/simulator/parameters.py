@@ -1,0 +1,259 @@
+"""Every number of the simulated world, in one place. Rates are per day for leads and per week for deals.
+
+The numbers are not estimates of any real company. They were set so that funnel rates, cycle lengths and the strength of the signal
+look like those that sales teams report: about one lead in ten converts within 90 days, three deals in ten are won after two to three
+months, and somebody who knew everything would rank outcomes with an AUC near 0.8.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+# --- Time -------------------------------------------------------------------------------------------------------------------------
+GROWTH_PER_YEAR = 0.12
+"""Yearly growth of arrivals."""
+MONTH_ARRIVALS = np.array([0.92, 1.0, 1.07, 1.0, 1.03, 1.0, 0.88, 0.84, 1.08, 1.1, 1.08, 0.84])
+"""Arrivals by month, January first."""
+MONTH_CLOSING = np.array([0.86, 0.95, 1.06, 0.95, 1.0, 1.08, 0.9, 0.84, 1.08, 1.04, 1.1, 1.18])
+"""How readily buyers move on, by month."""
+WEEKDAY_ARRIVALS = np.array([1.15, 1.2, 1.15, 1.05, 0.85, 0.28, 0.32])
+"""Leads arriving by weekday, Monday first."""
+WEEKDAY_CONVERSION = np.array([1.2, 1.25, 1.25, 1.2, 0.9, 0.05, 0.9])
+"""Lead conversion by the weekday on which the 24 hours begin: the day that begins on a Sunday is mostly Monday."""
+WEEKDAY_BEHAVIOUR = np.array([1.0, 1.0, 1.0, 0.95, 0.75, 0.35, 0.5])
+"""Lead behaviour by weekday."""
+BUSINESS_HOURS = (8.0, 18.0)
+"""Working day, UTC; moments are uniform in it, Monday to Friday."""
+
+# --- Organisation -----------------------------------------------------------------------------------------------------------------
+TEAMS: tuple[tuple[str, str], ...] = (
+    ("Americas East", "Americas"),
+    ("Americas West", "Americas"),
+    ("Americas South", "Americas"),
+    ("EMEA North", "EMEA"),
+    ("EMEA South", "EMEA"),
+    ("EMEA Central", "EMEA"),
+    ("APAC Pacific", "APAC"),
+    ("APAC Asia", "APAC"),
+)
+REGIONS = ("Americas", "EMEA", "APAC")
+REGION_SHARE = np.array([0.42, 0.36, 0.22])
+COUNTRIES: tuple[tuple[str, int, float], ...] = (
+    ("US", 0, 0.7), ("CA", 0, 0.14), ("BR", 0, 0.09), ("MX", 0, 0.07),
+    ("DE", 1, 0.26), ("GB", 1, 0.26), ("FR", 1, 0.18), ("NL", 1, 0.12), ("SE", 1, 0.09), ("PL", 1, 0.09),
+    ("AU", 2, 0.36), ("JP", 2, 0.24), ("SG", 2, 0.2), ("IN", 2, 0.2),
+)  # fmt: skip
+"""Country, index of its region, share within the region."""
+TERRITORIES_PER_REGION = 4
+HIRED_BEFORE_START = 0.7
+"""Share of the reps who are there on the first day."""
+LEAVERS = 0.2
+"""Share of the reps, team leads aside, who leave within the span."""
+SKILL_SD = 1.0
+"""Reps' skill is standard normal; it enters outcomes through LEAD_SKILL and DEAL_SKILL."""
+
+# --- Products, campaigns ------------------------------------------------------------------------------------------------------------
+PRODUCTS: tuple[tuple[str, str, float, float, float, float], ...] = (
+    ("Ledger Start", "Ledger", 6_000.0, 0.30, 1.25, 0.15),
+    ("Ledger Pro", "Ledger", 14_000.0, 0.26, 1.0, 0.05),
+    ("Ledger Enterprise", "Ledger", 34_000.0, 0.12, 0.78, -0.25),
+    ("Signal Analytics", "Signal", 11_000.0, 0.2, 1.05, 0.1),
+    ("Signal Suite", "Signal", 24_000.0, 0.12, 0.88, -0.1),
+    ("Beacon", "Beacon", 9_000.0, 0.0, 1.15, 0.35),
+)
+"""Name, family, list price in USD, share of deals, speed, effect on winning. Beacon is sold only after `new-product` sets in."""
+BEACON_SHARE = 0.3
+CHANNELS = ("paid_search", "webinar", "trade_show", "social", "list_purchase")
+CAMPAIGN_EFFECT_SD = 0.2
+COMPETITORS = ("", "Northgate", "Plumline", "Okapi Systems", "in-house")
+COMPETITOR_SHARE = np.array([0.45, 0.2, 0.15, 0.1, 0.1])
+COMPETITOR_EFFECT = np.array([0.3, -0.55, -0.2, -0.35, -0.1])
+COMPETITOR_KNOWN_AT_OPENING = 0.25
+COMPETITOR_FOUND_PER_WEEK = 0.1
+
+# --- Profiles of companies and people -----------------------------------------------------------------------------------------------
+INDUSTRIES: tuple[tuple[str, float, float, str], ...] = (
+    ("Manufacturing", 0.16, 0.35, "manufacturing"),
+    ("Financial Services", 0.12, 0.45, "Fin. Services"),
+    ("Software", 0.16, 0.3, "software"),
+    ("Healthcare", 0.1, 0.1, "Health Care"),
+    ("Retail", 0.12, -0.1, "retail"),
+    ("Logistics", 0.09, 0.2, "Logistic"),
+    ("Education", 0.08, -0.6, "education"),
+    ("Media", 0.07, -0.25, "Media & Ent."),
+    ("Public Sector", 0.05, -0.5, "Government"),
+    ("Construction", 0.05, -0.2, "construction"),
+)
+"""Name, share, fit, and how a careless hand writes it."""
+LOG_EMPLOYEES = (4.6, 1.35)
+"""Mean and spread of the natural logarithm of the number of employees."""
+BEST_LOG_EMPLOYEES = 5.6
+SIZE_FIT = (0.25, -0.09)
+"""Highest effect of company size on fit and how it falls with the squared distance from the best size."""
+SOURCES: tuple[tuple[str, float, float], ...] = (
+    ("organic_search", 0.24, 0.1),
+    ("paid_search", 0.2, -0.05),
+    ("referral", 0.07, 0.75),
+    ("partner", 0.07, 0.5),
+    ("webinar", 0.12, 0.15),
+    ("trade_show", 0.09, -0.1),
+    ("social", 0.11, -0.4),
+    ("list_purchase", 0.1, -0.9),
+)
+"""Name, share, effect on intent."""
+LANDING_PAGES: tuple[tuple[str, float, float], ...] = (
+    ("/home", 0.26, 0.0),
+    ("/pricing", 0.12, 0.55),
+    ("/demo", 0.08, 0.75),
+    ("/blog", 0.26, -0.3),
+    ("/whitepaper", 0.16, -0.1),
+    ("/product", 0.12, 0.2),
+)
+TITLES: tuple[tuple[str, float, float], ...] = (
+    ("Chief Financial Officer", 0.06, 0.4),
+    ("VP Finance", 0.1, 0.45),
+    ("Director of Operations", 0.14, 0.3),
+    ("Finance Manager", 0.24, 0.1),
+    ("Business Analyst", 0.2, -0.1),
+    ("IT Specialist", 0.16, -0.25),
+    ("Student", 0.06, -1.3),
+    ("Consultant", 0.04, -0.4),
+)
+MISSING_INDUSTRY, MISSING_EMPLOYEES, MISSING_TITLE, MISSING_EMAIL = 0.12, 0.25, 0.1, 0.04
+MESSY_INDUSTRY, MESSY_COUNTRY, TYPO = 0.04, 0.03, 0.02
+DUPLICATES = 0.01
+"""Share of the leads that repeat an earlier one; they never convert."""
+
+# --- Leads: a hidden chain of intent --------------------------------------------------------------------------------------------------
+LEAD_STATES = ("dormant", "aware", "interested", "evaluating")
+LEAD_DAYS = 180
+"""A lead's chain runs this long; afterwards it stays as it is."""
+LEAD_HORIZON_DAYS = 90
+LEAD_TRUTH_DAYS = (0, 1, 3, 7, 14, 30, 60)
+LEAD_START = np.array([0.42, 0.36, 0.16, 0.06])
+"""Chances of the first state for a lead of quality 0; quality tilts them by LEAD_START_TILT per state."""
+LEAD_START_TILT = 0.35
+LEAD_UP = np.array([0.008, 0.022, 0.05, 0.0])
+LEAD_DOWN = np.array([0.0, 0.05, 0.07, 0.07])
+LEAD_CONVERT = np.array([0.00015, 0.0007, 0.0045, 0.034])
+LEAD_DISQUALIFY = np.array([0.0085, 0.006, 0.004, 0.002])
+LEAD_DUPLICATE_DISQUALIFY = 0.08
+LEAD_UP_QUALITY, LEAD_CONVERT_QUALITY, LEAD_DISQUALIFY_QUALITY = 0.5, 0.6, -0.35
+"""How strongly quality moves each rate (log scale)."""
+LEAD_LATENT_SD = 0.45
+"""What no column tells about a lead."""
+LEAD_SKILL = 0.22
+LEAD_SESSIONS = np.array([0.012, 0.07, 0.2, 0.42])
+"""Sessions per day by state."""
+LEAD_EVENTS_PER_SESSION = 1.4
+"""Mean number of further events in a session."""
+LEAD_EVENT_MIX = np.array([
+    # page, pricing, open, click, reply, download, webinar, demo, form, social
+    [0.30, 0.010, 0.45, 0.05, 0.000, 0.050, 0.02, 0.000, 0.02, 0.100],
+    [0.42, 0.040, 0.28, 0.08, 0.010, 0.080, 0.03, 0.003, 0.03, 0.027],
+    [0.38, 0.110, 0.18, 0.12, 0.030, 0.100, 0.03, 0.012, 0.03, 0.008],
+    [0.30, 0.210, 0.12, 0.12, 0.090, 0.060, 0.02, 0.050, 0.02, 0.010],
+])  # fmt: skip
+"""Kinds of events by state, in the order of LEAD_EVENT_KINDS."""
+LEAD_EARLIER_SESSIONS = np.array([0.2, 0.5, 1.0, 1.6])
+"""Anonymous sessions of the two weeks before the first contact, known once the lead is."""
+LEAD_TOUCHED = 0.93
+LEAD_TOUCH_HOURS = (1.9, 1.1)
+"""Hours until the first touch: mean and spread of the logarithm."""
+LEAD_QUALIFY = np.array([0.001, 0.008, 0.07, 0.16])
+"""Chance per day, by state, that a rep marks the lead as qualified."""
+LEAD_ACTIVITIES = np.array([0.02, 0.05, 0.1, 0.2])
+LEAD_ACTIVITY_FADE_DAYS = 35.0
+LEAD_ACTIVITY_MIX = np.array([
+    # email, call, meeting, demo, task
+    [0.60, 0.30, 0.00, 0.00, 0.10],
+    [0.55, 0.33, 0.02, 0.01, 0.09],
+    [0.45, 0.35, 0.08, 0.04, 0.08],
+    [0.38, 0.30, 0.16, 0.09, 0.07],
+])  # fmt: skip
+LEAD_INBOUND = np.array([0.02, 0.08, 0.25, 0.45])
+LEAD_REACHED = np.array([0.08, 0.25, 0.5, 0.7])
+"""Chance that a touch reaches the person."""
+
+# --- Deals: weekly steps through the stages, with hidden momentum ---------------------------------------------------------------------
+STAGES = ("Prospecting", "Qualification", "Proposal", "Negotiation")
+WON_STAGE, LOST_STAGE = "Closed Won", "Closed Lost"
+STAGE_PROBABILITY = np.array([0.1, 0.25, 0.45, 0.7])
+"""The CRM's default probability of each stage; 'Closed' stages have 1 and 0."""
+DEAL_WEEKS = 104
+"""A deal that is open for so many Mondays is lost that week: cleaned up."""
+DEAL_HORIZON_STEPS = 26
+"""Weekly steps that 180 days cover."""
+DEAL_HORIZON_DAYS = 180
+DEAL_ADVANCE = np.array([0.44, 0.40, 0.38, 0.37])
+DEAL_LOSE = np.array([0.062, 0.056, 0.05, 0.046])
+DEAL_REGRESS = np.array([0.0, 0.015, 0.02, 0.025])
+STALLED_ADVANCE, STALLED_LOSE = 0.28, 1.75
+STALL, REVIVE = 0.13, 0.14
+"""Chances per week that momentum is lost and found again, at quality 0."""
+STALLED_AT_OPENING = 0.3
+DEAL_ADVANCE_QUALITY, DEAL_LOSE_QUALITY, DEAL_MOMENTUM_QUALITY = 0.3, -0.62, 0.3
+DEAL_LATENT_SD = 0.5
+DEAL_SKILL = 0.3
+DEAL_FIT = 0.6
+DEAL_LEAD_QUALITY = 0.25
+DEAL_AMOUNT_EFFECT = -0.16
+EXPANSION_EFFECT = 0.45
+QUARTER_END_WEEKS, QUARTER_START_WEEKS = 2, 2
+QUARTER_END_CLOSE, QUARTER_START_CLOSE = 1.5, 0.75
+"""Negotiations close more readily at the end of a quarter, less so at its start."""
+MOST_ADVANCE, MOST_LOSE = 0.72, 0.25
+"""Ceilings of the weekly chances."""
+MIGRATED_SHARE = 0.055
+"""Share of the deals that stand, half way, in the CRM on the first days: the backlog loaded when it went live."""
+MIGRATED_STAGES = np.array([0.3, 0.27, 0.23, 0.2])
+EXPANSION_SHARE = 0.36
+"""Share of the deals without a lead that extend what a customer has."""
+INSTALLED_BASE_SHARE = 0.05
+"""Customers on the first day, as a share of the number of deals."""
+LOG_UNITS = (0.45, 0.55)
+UNITS_SIZE = 0.28
+"""How units grow with the logarithm of the company's size."""
+
+# What reps enter.
+CYCLE_DAYS = 75.0
+CLOSE_DATE_OPTIMISM = 0.85
+SLIP, PULL_IN, AMOUNT_CHANGE, REQUOTE = 0.75, 0.2, 0.04, 0.45
+NEXT_STEP = (0.12, 0.6)
+"""Chance per week of a new next step, stalled and with momentum."""
+PERCEPTION_REFRESH = 0.22
+REP_OPTIMISM_SD, PERCEPTION_SD, PERCEPTION_WEIGHT = 0.12, 0.1, 0.35
+COMMIT_FROM, BEST_CASE_FROM, OMIT_BELOW = 0.62, 0.4, 0.1
+
+DEAL_ACTIVITIES = np.array([
+    # email, call, meeting, demo, task: with momentum, by stage
+    [0.55, 0.45, 0.16, 0.06, 0.15],
+    [0.65, 0.45, 0.26, 0.22, 0.15],
+    [0.80, 0.45, 0.34, 0.16, 0.18],
+    [0.95, 0.50, 0.36, 0.05, 0.20],
+])  # fmt: skip
+STALLED_ACTIVITIES = np.array([0.5, 0.45, 0.2, 0.2, 0.6])
+"""Factor on each kind while a deal is stalled."""
+INBOUND = (0.13, 0.36)
+"""Chance that an email or call comes from the customer, stalled and with momentum."""
+GOOD_OUTCOME = (0.28, 0.62)
+
+# --- Money ----------------------------------------------------------------------------------------------------------------------------
+DISCOUNT_MOST, DISCOUNT_QUARTER_END = 0.2, 0.04
+RENEWAL_CHANCE, RENEWAL_UPLIFT = 0.78, 1.03
+CREDIT_CHANCE = 0.015
+QUOTA_STRETCH = 1.1
+PLAN_WIN_RATE, PLAN_AMOUNT_USD = 0.3, 30_000.0
+"""What the plan of the first quarter assumes."""
+
+# --- Late entry -----------------------------------------------------------------------------------------------------------------------
+LATE_ACTIVITY, LATE_ACTIVITY_DAYS = 0.05, 9.0
+LATE_STAGE, LATE_STAGE_DAYS = 0.15, 4.0
+LATE_CLOSE, LATE_CLOSE_DAYS = 0.15, 6.0
+LATE_LEAD, LATE_LEAD_DAYS = 0.6, 3.0
+"""Share of the leads of trade shows and bought lists that are loaded days later; all other leads are known at once."""
+
+# --- Scenarios: factors from the change on --------------------------------------------------------------------------------------------
+RECESSION = {"arrivals": 0.8, "convert": 0.7, "advance": 0.85, "lose": 1.35, "amount": 0.88}
+PROCESS_CHANGE = {"arrivals": 1.0, "convert": 1.0, "advance": 1.2, "lose": 1.25, "amount": 1.0}
+STEADY = {"arrivals": 1.0, "convert": 1.0, "advance": 1.0, "lose": 1.0, "amount": 1.0}

@@ -1,0 +1,157 @@
+"""The truths: exact probabilities under the model that made the world, computed backwards along its chains.
+
+*Lead*: P(converts in (as_of, as_of + 90 days]) given that it is open at as_of, its hidden state in the 24-hour step that begins at
+as_of, its latent quality (which holds profile, campaign, first rep's skill and noise) and the calendar, scenario included.
+
+*Deal*: P(is ever won), P(is won in (as_of, as_of + 180 days]) given that it is open at as_of, its stage and hidden momentum, its latent
+quality (which holds company, product, true competitor, first rep's skill, amount at opening and noise) and the calendar.
+
+Both condition on more than anybody could see, and whatever can be seen up to as_of depends on the past of these states alone. So no
+model that uses only what was known at as_of has a lower expected log-loss than the truth. No feature may read these files.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from warehouse.simulator import parameters as p
+from warehouse.simulator.deals import WON, DealHistory, DealRates, Deals, closed_at, deal_rates
+from warehouse.simulator.leads import LeadPaths, Leads, lead_rates
+from warehouse.simulator.moments import DAY, Bools, Calendar, Floats, Ints, worked_share
+from warehouse.simulator.writer import Columns, ids
+
+
+def lead_truth(calendar: Calendar, leads: Leads, paths: LeadPaths) -> Columns:
+    """True probability of each lead at creation and at days 1, 3, 7, 14, 30, 60 while it is open."""
+    lead, day = [], []
+    for offset in p.LEAD_TRUTH_DAYS:
+        as_of = leads.created + offset * DAY
+        open_then = np.flatnonzero((paths.outcome_at > as_of) & (as_of < calendar.end))
+        lead.append(open_then)
+        day.append(np.full(len(open_then), offset))
+    who, offset = np.concatenate(lead), np.concatenate(day)
+    return {
+        "lead_id": ids("L", who + 1, width=6),
+        "as_of": leads.created[who] + offset * DAY,
+        "true_probability": _lead_probability(calendar, leads, paths, who, offset),
+        "horizon_days": np.full(len(who), p.LEAD_HORIZON_DAYS),
+    }
+
+
+def _lead_probability(calendar: Calendar, leads: Leads, paths: LeadPaths, who: Ints, offset: Ints) -> Floats:
+    """Backward recursion over the 90 steps after `offset` for every hidden state; then the state that was."""
+    rates = lead_rates(leads, who)
+    horizon = p.LEAD_HORIZON_DAYS
+    factor = calendar.conversion_by_day((calendar.end - calendar.start) // DAY + horizon + 2)
+    first_day = leads.first_day(calendar)[who] + offset
+    value = np.zeros(rates.convert.shape)
+    for step in range(horizon - 1, -1, -1):
+        convert = np.minimum(rates.convert * factor[first_day + step][:, None], 0.6)
+        following = value * (1.0 - rates.up - rates.down)
+        following[:, :-1] += rates.up[:, :-1] * value[:, 1:]
+        following[:, 1:] += rates.down[:, 1:] * value[:, :-1]
+        following[:, -1] += rates.up[:, -1] * value[:, -1]
+        following[:, 0] += rates.down[:, 0] * value[:, 0]
+        value = convert + np.maximum(1.0 - convert - rates.disqualify, 0.0) * following
+    return value[np.arange(len(who)), paths.states[offset, who].astype(np.int64)]
+
+
+def _step_back(
+    value: Floats, rates: DealRates, *, advance: Floats, lose: Floats, win_value: Floats | float
+) -> tuple[Floats, Floats]:
+    """One week backwards: the value before the step, shape (n, 4, 2), and the chance of advancing in it."""
+    kept = np.stack(
+        [
+            value[:, :, 0] + rates.stall[:, None] * (value[:, :, 1] - value[:, :, 0]),
+            value[:, :, 1] + rates.revive[:, None] * (value[:, :, 0] - value[:, :, 1]),
+        ],
+        axis=2,
+    )
+    forward = np.minimum(rates.advance * advance[:, :, None], p.MOST_ADVANCE)
+    lost = np.minimum(rates.lose * lose[:, None, None], p.MOST_LOSE)
+    back = p.DEAL_REGRESS[:, None]
+    before = (1.0 - forward - lost - back) * kept
+    before[:, :-1] += forward[:, :-1] * kept[:, 1:]
+    before[:, -1] += forward[:, -1] * (win_value[:, None] if isinstance(win_value, np.ndarray) else win_value)
+    before[:, 1:] += back[1:] * kept[:, :-1]
+    return before, forward
+
+
+class DealTruth:
+    """The truths of all deals at their openings and at every Monday on which they are open."""
+
+    def __init__(self, calendar: Calendar, deals: Deals, history: DealHistory) -> None:
+        self.calendar, self.deals, self.history = calendar, deals, history
+        mondays = calendar.mondays(history.week)
+        self.as_of = np.where(history.is_opening, deals.opened[history.deal], mondays)
+        self.first_step = history.week + history.is_opening
+        self.stage = np.where(history.is_opening, history.after, history.stage)
+        self.stalled = history.stalled
+        self.won_ever = self._ever()
+
+    def _calendar_factors(self, weeks: int) -> tuple[Floats, Floats]:
+        return self.calendar.advance_by_week(weeks), self.calendar.lose_by_week(weeks)
+
+    def _ever(self) -> Floats:
+        """P(ever won), backwards over the ages of all deals at once; a deal of DEAL_WEEKS weeks is lost."""
+        deals, calendar = self.deals, self.calendar
+        opening = calendar.week_of(deals.opened)
+        age = self.first_step - opening[self.history.deal]
+        order = np.argsort(age, kind="stable")
+        bounds = np.searchsorted(age[order], np.arange(p.DEAL_WEEKS + 2))
+        advance, lose = self._calendar_factors(int(opening.max()) + p.DEAL_WEEKS + 1)
+        rates = deal_rates(deals, np.arange(deals.count))
+        value = np.zeros((deals.count, len(p.STAGES), 2))
+        result = np.zeros(len(age))
+        for weeks_old in range(p.DEAL_WEEKS - 1, 0, -1):
+            week = opening + weeks_old
+            value, _ = _step_back(value, rates, advance=advance[week], lose=lose[week], win_value=1.0)
+            rows = order[bounds[weeks_old] : bounds[weeks_old + 1]]
+            result[rows] = value[self.history.deal[rows], self.stage[rows], self.stalled[rows].astype(np.int64)]
+        return result
+
+    def within_horizon(self) -> Floats:
+        """P(won in (as_of, as_of + 180 days]): 26 steps backwards; the last may count in part, as news falls in working hours."""
+        steps = p.DEAL_HORIZON_STEPS
+        full = DealRates(*_single(deal_rates(self.deals, self.history.deal)))
+        advance, lose = self._calendar_factors(int(self.first_step.max()) + steps + 1)
+        last = self.as_of + p.DEAL_HORIZON_DAYS * DAY
+        share = worked_share((last - self.calendar.mondays(self.first_step + steps - 1)).clip(0)).astype(np.float32)
+        value = np.zeros((len(share), len(p.STAGES), 2), np.float32)
+        for step in range(steps - 1, -1, -1):
+            week = self.first_step + step
+            counted = share if step == steps - 1 else 1.0
+            factor, lost = advance[week].astype(np.float32), lose[week].astype(np.float32)
+            value, _ = _step_back(value, full, advance=factor, lose=lost, win_value=counted)
+        chosen = value[np.arange(len(share)), self.stage, self.stalled.astype(np.int64)]
+        return chosen.astype(np.float64)
+
+    def win_this_week(self) -> Floats:
+        """P(won in the step that begins at as_of), 0 for openings."""
+        rates = deal_rates(self.deals, self.history.deal)
+        advance, _ = self._calendar_factors(int(self.first_step.max()) + 1)
+        slow = self.stalled.astype(np.int64)
+        chance = rates.advance[np.arange(len(slow)), -1, slow] * advance[self.history.week, -1]
+        return np.where(self._may_be_won(), np.minimum(chance, p.MOST_ADVANCE), 0.0)
+
+    def _may_be_won(self) -> Bools:
+        return ~self.history.is_opening & (self.stage == WON - 1)
+
+    def columns(self) -> Columns:
+        """The file of deal truths: rows up to the end."""
+        kept = np.flatnonzero(self.as_of < self.calendar.end)
+        return {
+            "opportunity_id": ids("D", self.history.deal[kept] + 1, width=6),
+            "as_of": self.as_of[kept],
+            "true_probability": self.won_ever[kept],
+            "true_probability_180d": self.within_horizon()[kept],
+            "is_opening": self.history.is_opening[kept],
+        }
+
+
+def _single(rates: DealRates) -> tuple[Floats, Floats, Floats, Floats]:
+    """The rates in single precision: half the memory of the longest recursion."""
+    return tuple(getattr(rates, name).astype(np.float32) for name in ("advance", "lose", "stall", "revive"))  # type: ignore[return-value]
+
+
+__all__ = ["DealTruth", "closed_at", "lead_truth"]
