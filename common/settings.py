@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     )
     as_of: datetime | None = Field(None, description="A fixed 'now', to see what would have been said then.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="Least severe log record shown."
+        "WARNING", description="Least severe log record shown."
     )
     online_store: OnlineStoreSettings = Field(OnlineStoreSettings(), description="Online feature store.")
     serving: ServingSettings = Field(ServingSettings(), description="Prediction services.")

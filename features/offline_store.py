@@ -24,6 +24,7 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import RepoConfig
 
 from common.errors import ContractError
+from warehouse.views import open_connection
 
 ROW = "_salience_row"
 
@@ -130,8 +131,9 @@ class AsofRetrievalJob(RetrievalJob):  # type: ignore[misc] # Feast is untyped h
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:  # noqa: ARG002 - Feast's signature
         """The entity rows in their order, with the features beside them."""
         rows = self._entity_rows
-        with duckdb.connect(":memory:", config={"TimeZone": "UTC"}) as connection:
-            connection.register("entity_rows", rows.append_column(ROW, pa.array(range(rows.num_rows), pa.int64())))
+        with open_connection() as connection:
+            numbered = rows.append_column(ROW, pa.array(range(rows.num_rows), pa.int64()))
+            connection.register("entity_rows", numbered)
             for view in self._views:
                 rows = _with_view(connection, rows, view, time_column=self._time_column)
         return rows
@@ -144,7 +146,7 @@ def _with_view(
     missing = [key for key in view.join_keys.values() if key not in rows.column_names]
     if missing:
         raise ContractError(f"The entity rows lack {', '.join(missing)}", got=", ".join(rows.column_names))
-    answer = connection.execute(asof_sql(view, time_column=time_column)).to_arrow_table()
+    answer = connection.sql(asof_sql(view, time_column=time_column)).to_arrow_table()
     if answer.num_rows != rows.num_rows:
         raise ContractError(
             f"The point-in-time join of {view.path} lost or doubled rows",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from features.specs import ViewSpec
 from features.spines import open_deal_spine, open_lead_spine
+from features.transform import canonical_tables, duckdb_sql
 from features.transformations.expressions import segment_of
 from warehouse.as_known import visible
 from warehouse.contracts import UTC_MICROSECONDS
@@ -31,8 +32,8 @@ def keys_to_materialize(warehouse: Warehouse, views: Iterable[ViewSpec], at: dat
     listers: dict[str, Callable[[], Iterable[str]]] = {
         "lead_id": lambda: open_lead_spine(warehouse, at)["lead_id"].to_pylist(),
         "opportunity_id": lambda: open_deal_spine(warehouse, at)["opportunity_id"].to_pylist(),
-        "rep_id": lambda: _known_reps(warehouse.ibis(), at),
-        "segment_id": lambda: _known_segments(warehouse.ibis(), at),
+        "rep_id": lambda: _known_reps(warehouse, at),
+        "segment_id": lambda: _known_segments(warehouse, at),
     }
     known: dict[str, list[str]] = {}
     moments: dict[str, pa.Table] = {}
@@ -52,18 +53,18 @@ def _moments(view: ViewSpec, keys: list[str], at: datetime) -> pa.Table:
     return pa.table({view.join_key: pa.array(names, pa.string()), "as_of": times})
 
 
-def _known_reps(tables: dict[str, ir.Table], at: datetime) -> list[str]:
-    owners = [visible(tables[name], at).rep_id for name in ("reps", "leads", "opportunities")]
-    return _distinct(owner.name("key").as_table() for owner in owners)
+def _known_reps(warehouse: Warehouse, at: datetime) -> list[str]:
+    owners = [visible(canonical_tables()[name], at) for name in ("reps", "leads", "opportunities")]
+    columns = [table.select(key=table.rep_id) for table in owners]
+    return _distinct(warehouse, columns[0].union(*columns[1:]))
 
 
-def _known_segments(tables: dict[str, ir.Table], at: datetime) -> list[str]:
-    leads = visible(tables["leads"], at)
-    return _distinct([leads.select(key=segment_of(leads.source, leads.landing_page))])
+def _known_segments(warehouse: Warehouse, at: datetime) -> list[str]:
+    leads = visible(canonical_tables()["leads"], at)
+    return _distinct(warehouse, leads.select(key=segment_of(leads.source, leads.landing_page)))
 
 
-def _distinct(columns: Iterable[Any]) -> list[str]:
-    keys: set[str] = set()
-    for column in columns:
-        keys |= {key for key in column.distinct().to_pyarrow()["key"].to_pylist() if key is not None}
-    return sorted(keys)
+def _distinct(warehouse: Warehouse, keys: ir.Table) -> list[str]:
+    with warehouse.duckdb() as connection:
+        rows = connection.sql(duckdb_sql(keys.filter(keys.key.notnull()).distinct())).fetchall()
+    return sorted(key for (key,) in rows)

@@ -175,27 +175,29 @@ class FeatureRepository:
         """
         from features.payload import payload_tables
         from features.transform import compute
-        from warehouse.store import memory_tables
+        from warehouse.views import open_connection
 
         key = service_of(service).join_key
         views = views_of(service, self._tables())
         identifier, given = payload_tables(payload, join_key=key, at=at)
         moments = _one_moment(key, identifier, utc(at))
-        tables = memory_tables(given)
         answer = AnswerBuilder([identifier], at=utc(at))
-        for place, view in enumerate(views):
-            if view.join_key == key:
-                row = compute(view, moments, tables).to_pylist()[0]
-                answer.add_own(view, {identifier: StoredRow(as_of=utc(at), values=row)}, is_first=place == 0)
-            else:
-                answer.add_foreign(view, self._reader().read)
+        with open_connection() as connection:
+            for name, rows in given.items():
+                connection.register(name, rows)
+            for place, view in enumerate(views):
+                if view.join_key == key:
+                    row = compute(view, moments, connection).to_pylist()[0]
+                    answer.add_own(view, {identifier: StoredRow(as_of=utc(at), values=row)}, is_first=place == 0)
+                else:
+                    answer.add_foreign(view, self._reader().read)
         return answer.answer()
 
     def _build(self, spines: Mapping[str, pa.Table], *, progress: Progress | None) -> int:
         from features.transform import compute
 
         fingerprint = self.warehouse.fingerprint()
-        tables: dict[str, Any] = {}
+        connection: Any = None
         computed = 0
         for done, (name, spine) in enumerate(spines.items()):
             if progress is not None:
@@ -204,8 +206,8 @@ class FeatureRepository:
             files.prepare(fingerprint)
             missing = files.missing(spine.select([VIEWS[name].join_key, "as_of"]))
             if missing.num_rows:
-                tables = tables or self.warehouse.ibis()
-                files.add(compute(VIEWS[name], missing, tables))
+                connection = connection or self.warehouse.duckdb()
+                files.add(compute(VIEWS[name], missing, connection))
             computed += missing.num_rows
         if progress is not None:
             progress("features", len(spines), len(spines))

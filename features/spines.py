@@ -10,7 +10,6 @@ outcome had happened by as_of, but was recorded later, is therefore kept: nobody
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from typing import TYPE_CHECKING, Literal
@@ -18,12 +17,14 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 
 from common.clock import utc
+from features.transform import canonical_tables, duckdb_sql
 from features.transformations.expressions import segment_of
 from features.transformations.history import is_not_deleted, known_path
 from features.transformations.series_history import series_bookings
 from warehouse.contracts import CONTRACTS, UTC_MICROSECONDS
 
 if TYPE_CHECKING:
+    import duckdb
     import ibis.expr.types as ir
 
     from warehouse.store import Warehouse
@@ -55,23 +56,16 @@ def lead_history_spine(warehouse: Warehouse, *, mode: Literal["creation", "lifec
     Returns:
         Columns lead_id, as_of, rep_id, segment_id.
     """
-    return lead_spine_of(warehouse.ibis(), mode=mode, until=until)
-
-
-def lead_spine_of(
-    tables: Mapping[str, ir.Table], *, mode: Literal["creation", "lifecycle"], until: datetime
-) -> pa.Table:
-    """As `lead_history_spine`, from Ibis tables."""
     import ibis
 
-    path = _lead_path(tables)
+    path = _lead_path()
     first = path.filter(path.place == 0)
     moments = [first.mutate(as_of=ibis.greatest(first.lead_created_at, first.known_from))]
     for days in LEAD_DAYS if mode == "lifecycle" else ():
         later = path.mutate(as_of=path.lead_created_at + ibis.interval(days=days))
         moments.append(later.filter(later.as_of > later.first_known))
     rows = [_known_open(table, OPEN_LEAD_STATUSES, until).select(*LEAD_SPINE.names) for table in moments]
-    return _ordered(reduce(lambda left, right: left.union(right), rows), LEAD_SPINE)
+    return _ordered(warehouse.duckdb(), reduce(lambda left, right: left.union(right), rows), LEAD_SPINE)
 
 
 def open_lead_spine(warehouse: Warehouse, at: datetime) -> pa.Table:
@@ -84,8 +78,8 @@ def open_lead_spine(warehouse: Warehouse, at: datetime) -> pa.Table:
     Returns:
         Columns lead_id, as_of, rep_id, segment_id.
     """
-    path = _lead_path(warehouse.ibis())
-    return _ordered(_known_open(path.mutate(as_of=_moment(at)), OPEN_LEAD_STATUSES, at), LEAD_SPINE)
+    leads = _known_open(_lead_path().mutate(as_of=_moment(at)), OPEN_LEAD_STATUSES, at)
+    return _ordered(warehouse.duckdb(), leads, LEAD_SPINE)
 
 
 def deal_history_spine(warehouse: Warehouse, *, mode: Literal["stage_entries", "weekly"], until: datetime) -> pa.Table:
@@ -102,21 +96,15 @@ def deal_history_spine(warehouse: Warehouse, *, mode: Literal["stage_entries", "
     Returns:
         Columns opportunity_id, as_of, rep_id.
     """
-    return deal_spine_of(warehouse.ibis(), mode=mode, until=until)
-
-
-def deal_spine_of(
-    tables: Mapping[str, ir.Table], *, mode: Literal["stage_entries", "weekly"], until: datetime
-) -> pa.Table:
-    """As `deal_history_spine`, from Ibis tables."""
-    path = _deal_path(tables)
+    connection = warehouse.duckdb()
+    path = _deal_path()
     entries = path.filter((path.place == 0) | (path.stage != path.stage_before))
-    rows = [_known_open(entries.mutate(as_of=entries.known_from), ("open",), until).select(*DEAL_SPINE.names)]
+    rows = _known_open(entries.mutate(as_of=entries.known_from), ("open",), until).select(*DEAL_SPINE.names)
     if mode == "weekly":
-        mondays = _mondays(path, until)
-        weekly = path.cross_join(mondays)
-        rows.append(_known_open(weekly, ("open",), until).select(*DEAL_SPINE.names))
-    return _ordered(reduce(lambda left, right: left.union(right), rows), DEAL_SPINE)
+        connection.register("mondays", _mondays(connection, until))
+        weekly = path.cross_join(_moments_table("mondays"))
+        rows = rows.union(_known_open(weekly, ("open",), until).select(*DEAL_SPINE.names))
+    return _ordered(connection, rows, DEAL_SPINE)
 
 
 def open_deal_spine(warehouse: Warehouse, at: datetime) -> pa.Table:
@@ -129,12 +117,11 @@ def open_deal_spine(warehouse: Warehouse, at: datetime) -> pa.Table:
     Returns:
         Columns opportunity_id, as_of, rep_id.
     """
-    path = _deal_path(warehouse.ibis())
-    return _ordered(_known_open(path.mutate(as_of=_moment(at)), ("open",), at), DEAL_SPINE)
+    return _ordered(warehouse.duckdb(), _known_open(_deal_path().mutate(as_of=_moment(at)), ("open",), at), DEAL_SPINE)
 
 
 def series_history_spine(warehouse: Warehouse, *, until: datetime) -> pa.Table:
-    """Every series with a booking, at the first instant of each month after its first one.
+    """Every series (company, region, team, rep) at the first instant of each month after its first booking.
 
     Args:
         warehouse: Where the bookings are.
@@ -143,22 +130,21 @@ def series_history_spine(warehouse: Warehouse, *, until: datetime) -> pa.Table:
     Returns:
         Columns series_id, as_of.
     """
-    import ibis
-
-    bookings = series_bookings(warehouse.ibis())
-    begun = bookings.group_by("series_id").aggregate(known_from=bookings.known_from.min()).to_pyarrow()
-    if begun.num_rows == 0:
+    connection = warehouse.duckdb()
+    bookings = series_bookings(canonical_tables())
+    begun = bookings.group_by("series_id").aggregate(known_from=bookings.known_from.min())
+    first = connection.sql(duckdb_sql(begun.aggregate(first=begun.known_from.min()))).fetchall()[0][0]
+    if first is None:
         return SERIES_SPINE.empty_table()
-    firsts = _month_starts(min(begun["known_from"].to_pylist()), utc(until))
-    months = ibis.memtable(pa.table({"as_of": pa.array(firsts, UTC_MICROSECONDS)}))
-    series = ibis.memtable(begun).cross_join(months)
-    return _ordered(series.filter(series.as_of >= series.known_from), SERIES_SPINE)
+    connection.register("months", _month_starts(first, utc(until)))
+    series = begun.cross_join(_moments_table("months"))
+    return _ordered(connection, series.filter(series.as_of >= series.known_from), SERIES_SPINE)
 
 
-def _lead_path(tables: Mapping[str, ir.Table]) -> ir.Table:
+def _lead_path() -> ir.Table:
     import ibis
 
-    path = known_path(tables["leads"], CONTRACTS["leads"])
+    path = known_path(canonical_tables()["leads"], CONTRACTS["leads"])
     by_lead = ibis.window(group_by="lead_id", order_by="known_from")
     return path.mutate(
         place=ibis.row_number().over(by_lead),
@@ -167,10 +153,10 @@ def _lead_path(tables: Mapping[str, ir.Table]) -> ir.Table:
     )
 
 
-def _deal_path(tables: Mapping[str, ir.Table]) -> ir.Table:
+def _deal_path() -> ir.Table:
     import ibis
 
-    path = known_path(tables["opportunities"], CONTRACTS["opportunities"])
+    path = known_path(canonical_tables()["opportunities"], CONTRACTS["opportunities"])
     by_deal = ibis.window(group_by="opportunity_id", order_by="known_from")
     return path.mutate(place=ibis.row_number().over(by_deal), stage_before=path.stage.lag().over(by_deal))
 
@@ -182,23 +168,30 @@ def _known_open(path: ir.Table, statuses: tuple[str, ...], until: datetime) -> i
     return path.filter(inside, is_open, path.as_of <= _moment(until))
 
 
-def _mondays(path: ir.Table, until: datetime) -> ir.Table:
-    """Every Monday 00:00 UTC from the first known version to `until`, as column as_of."""
-    import ibis
-
-    first = path.known_from.min().to_pyarrow().as_py()
+def _mondays(connection: duckdb.DuckDBPyConnection, until: datetime) -> pa.Table:
+    """Every Monday 00:00 UTC from the first version to `until`, as column as_of."""
+    first = connection.sql("SELECT min(event_timestamp) FROM opportunities").fetchall()[0][0]
     last = utc(until)
-    start = last if first is None else utc(first)
-    midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = (last if first is None else utc(first)).replace(hour=0, minute=0, second=0, microsecond=0)
     monday = midnight - timedelta(days=midnight.weekday())
     weeks = range((last - monday).days // 7 + 1)
-    days = [monday + timedelta(weeks=week) for week in weeks]
-    return ibis.memtable(pa.table({"as_of": pa.array(days, UTC_MICROSECONDS)}))
+    return _moments_of([monday + timedelta(weeks=week) for week in weeks])
 
 
-def _month_starts(first: datetime, last: datetime) -> list[datetime]:
+def _month_starts(first: datetime, last: datetime) -> pa.Table:
+    """The first instants of the months after `first`, up to `last`, as column as_of."""
     months = range(first.year * 12 + first.month, last.year * 12 + last.month)
-    return [datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC) for month in months]
+    return _moments_of([datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC) for month in months])
+
+
+def _moments_of(moments: list[datetime]) -> pa.Table:
+    return pa.table({"as_of": pa.array(moments, UTC_MICROSECONDS)})
+
+
+def _moments_table(name: str) -> ir.Table:
+    import ibis
+
+    return ibis.table({"as_of": "timestamp('UTC', 6)"}, name=name)
 
 
 def _moment(at: datetime) -> ir.TimestampScalar:
@@ -207,8 +200,7 @@ def _moment(at: datetime) -> ir.TimestampScalar:
     return ibis.literal(utc(at), "timestamp('UTC', 6)")
 
 
-def _ordered(rows: ir.Table, schema: pa.Schema) -> pa.Table:
+def _ordered(connection: duckdb.DuckDBPyConnection, rows: ir.Table, schema: pa.Schema) -> pa.Table:
     """The spine's columns, each row once, ordered by as_of and join key."""
-    key = schema.names[0]
-    rows = rows.select(*schema.names).distinct().order_by(["as_of", key])
-    return rows.to_pyarrow().cast(schema)
+    rows = rows.select(*schema.names).distinct().order_by(["as_of", schema.names[0]])
+    return connection.sql(duckdb_sql(rows)).to_arrow_table().cast(schema)

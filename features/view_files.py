@@ -90,7 +90,7 @@ class ViewFiles:
         with open_connection() as connection:
             connection.register("moments", moments)
             connection.execute(f"CREATE VIEW stored AS SELECT * FROM {parquet_relation(self._files())}")  # noqa: S608
-            return connection.execute(query).to_arrow_table()
+            return connection.sql(query).to_arrow_table()
 
 
 @contextmanager

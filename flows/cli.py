@@ -10,7 +10,6 @@ import typer
 
 app = typer.Typer(
     name="salience",
-    help="Lead, deal and revenue-forecast models for sales teams.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,7 +27,9 @@ INTERRUPTED, USAGE = 130, 2
 TrialsOption = Annotated[int | None, typer.Option("--trials", min=1, help="Optuna trials.")]
 
 
+@app.callback()
 def _prepare() -> None:
+    """Lead, deal and revenue-forecast models for sales teams."""
     from common.logs import configure_logging
     from common.settings import Settings
     from flows.platform import prepare_environment
@@ -56,7 +57,7 @@ def demo(
 
 @app.command()
 def simulate(
-    years: Annotated[float, typer.Option(min=1, help="Years of history.")] = 3,
+    years: Annotated[int, typer.Option(min=1, help="Years of history.")] = 3,
     leads: Annotated[int, typer.Option(min=1, help="Leads over all years.")] = 20_000,
     deals: Annotated[int, typer.Option(min=1, help="Deals over all years.")] = 6_000,
     reps: Annotated[int, typer.Option(min=1, help="Reps.")] = 60,
@@ -184,7 +185,6 @@ def main() -> None:
     """Entry point: run a command; print an error of ours as a sentence and exit with its code."""
     from common.errors import SalienceError
 
-    _prepare()
     try:
         code = app(standalone_mode=False)
     except SalienceError as error:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from prefect.settings.legacy import Setting
+
+# A temporary server takes about 8 s to start; Prefect's own patience of 20 s is short on a busy machine.
+STARTUP_TIMEOUT_S = 180
 IN_MEMORY_DATABASE = "sqlite+aiosqlite:///file::memory:?cache=shared&uri=true&check_same_thread=false"
 
 
@@ -20,10 +26,14 @@ def local_orchestration() -> Iterator[None]:
         PREFECT_API_DATABASE_CONNECTION_URL,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
         PREFECT_LOGGING_LEVEL,
+        PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
         temporary_settings,
     )
 
-    changes = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    changes: dict[Setting, Any] = {
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+        PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: STARTUP_TIMEOUT_S,
+    }
     if "PREFECT_LOGGING_LEVEL" not in os.environ:
         changes[PREFECT_LOGGING_LEVEL] = "ERROR"
     if "PREFECT_API_URL" not in os.environ:

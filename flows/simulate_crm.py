@@ -14,7 +14,7 @@ SIMULATED = "simulated"
 
 
 @task(name="simulate", cache_policy=NO_CACHE)
-def simulate_files(years: float, leads: int, deals: int, reps: int, seed: int) -> dict[str, Any]:
+def simulate_files(years: int, leads: int, deals: int, reps: int, seed: int) -> dict[str, Any]:
     """Write the landing files and the hidden truths; give the rows of each table."""
     from warehouse.simulator import SimulationConfig, simulate
 
@@ -27,7 +27,7 @@ def simulate_files(years: float, leads: int, deals: int, reps: int, seed: int) -
 
 @flow(name="simulate-crm", log_prints=False)
 def simulate_crm(
-    years: float = 3, leads: int = 20_000, deals: int = 6_000, reps: int = 60, seed: int = 7
+    years: int = 3, leads: int = 20_000, deals: int = 6_000, reps: int = 60, seed: int = 7
 ) -> dict[str, Any]:
     """Make up a CRM's history with known truths.
 

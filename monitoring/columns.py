@@ -88,7 +88,8 @@ def as_frame(table: pa.Table | pd.DataFrame, *, columns: Sequence[str], side: st
             next_step="rebuild the frame with the model's feature service",
         )
     if isinstance(table, pa.Table):
-        return table.select(list(columns)).to_pandas()
+        frame: pd.DataFrame = table.select(list(columns)).to_pandas()
+        return frame
     return table.loc[:, list(columns)].reset_index(drop=True)
 
 

@@ -132,7 +132,8 @@ def read_decisions(workspace: Workspace) -> list[DecisionRecord]:
             broken.append(number)
     if broken:
         raise UnavailableError(
-            f"{len(broken)} of {len(broken) + len(records)} lines of {path} are no decision records (line {shorten(broken)})",
+            f"{len(broken)} of {len(broken) + len(records)} lines of {path} are no decision records",
+            got=f"line {shorten(broken)}",
             next_step="move those lines to another file; the others are intact",
         )
     return records

@@ -1,8 +1,9 @@
 """How far two samples lie apart: the statistics of a drift report, for one split of the rows or for many at once.
 
-Each function takes a *membership matrix*: one row per pooled row of data, one column per split, true where the row counts as
-current. One column of it is the real split, the others are permutations; so the number that is reported and the numbers its
-threshold is made from come out of the same lines. The definitions are Evidently's, and a test holds them equal.
+Each function takes a *membership matrix*: one row per pooled row of data, one column per split, true where the row
+counts as current. One column of it is the real split, the others are permutations; so the number that is reported and
+the numbers its threshold is made from come out of the same lines. The definitions are those of Evidently, and a test
+holds them equal.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def wasserstein_norm(values: FloatArray, *, is_current: BoolArray) -> FloatArray
     gaps = np.diff(ordered)
     steps = np.flatnonzero(gaps > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        # |F_current - F_reference| at each step is |below * (1/m + 1/n) - position / n|; in place, these matrices are large.
+        # |F_current - F_reference| at each step is |below * (1/m + 1/n) - position / n|; in place, for these are large.
         height = np.cumsum(members, axis=0, dtype=np.int32)[steps] * (1 / current_rows + 1 / reference_rows)
         height -= np.multiply.outer(steps + 1.0, 1 / reference_rows)
         np.abs(height, out=height)

@@ -25,7 +25,7 @@ from monitoring.thresholds import ALPHA, DRAWS, Alarm, calibrate
 
 _log = logging.getLogger(__name__)
 
-# Rows of a side beyond this add minutes to the report and nothing to its answer; a random sample of this size stands for them.
+# More rows of a side would add minutes to the report and nothing to its answer: a random sample stands for them.
 MOST_ROWS = 5_000
 
 Progress = Callable[[str, int, int], None]
@@ -86,12 +86,13 @@ def report_drift(
 ) -> DriftReport:
     """Compare the model's inputs and answers now with those it was made for; write the report; record the decision.
 
-    With nothing changed, at most 5 % of reports ring, whatever the batch's size and the number of columns (`thresholds`). That
-    holds for rows that are independent: name `entity` when things stand in a frame several times, then one row of each, drawn
-    at random, stands for it. Both frames must be made in one way (say, everything open at a moment), or the way is the drift.
+    With nothing changed, at most 5 % of reports ring, whatever the batch's size and the number of columns (see
+    `monitoring.thresholds`). That holds for independent rows: name `entity` when things stand in a frame several times,
+    then one row of each, drawn at random, stands for it. Both frames must be made in one way (say, everything open at a
+    moment), or the difference between the ways is the drift.
 
     Args:
-        reference: One row per entity and moment; the features' columns, and `probability` if the answers are compared too.
+        reference: One row per entity and moment; the features' columns, and `probability` to compare the answers too.
         current: The same for the window under review.
         features: Features of the model.
         task: lead, deal or forecast.
@@ -217,7 +218,8 @@ def _evidently(
     report_id: str,
 ) -> EvidentlyRun | None:
     thresholds = {a.column: a.threshold for a in alarms if a.what == "values" and a.threshold is not None}
-    comparable = [pair for pair in pairs if pair.name in thresholds]
+    surprise = {a.column: a.p_value for a in alarms if a.what == "values"}
+    comparable = sorted((pair for pair in pairs if pair.name in thresholds), key=lambda pair: surprise[pair.name])
     if not comparable:
         return None
     return run_evidently(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,8 +62,9 @@ def run_evidently(
         metadata: Shown with the run.
     """
     disable_telemetry()
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.metrics import ValueDrift
+    with _evidently_quiet():
+        from evidently import DataDefinition, Dataset, Report
+        from evidently.metrics import ValueDrift
 
     definition = DataDefinition(
         numerical_columns=[pair.name for pair in pairs if pair.kind == "numeric"],
@@ -74,7 +77,7 @@ def run_evidently(
         ValueDrift(column=pair.name, method=METHODS[pair.kind], threshold=_just_above(thresholds[pair.name]))
         for pair in pairs
     ]
-    with np.errstate(invalid="ignore", divide="ignore"):  # correlations of constant columns, inside Evidently
+    with _evidently_quiet():
         snapshot = Report(metrics, include_tests=True).run(
             data["current"], data["reference"], timestamp=_naive_utc(at), metadata=dict(metadata), name=name
         )
@@ -82,6 +85,15 @@ def run_evidently(
     project_id, run_id = _add_run(snapshot, workspace=workspace, project=project)
     values = {m["config"]["column"]: float(m["value"]) for m in json.loads(snapshot.json())["metrics"]}
     return EvidentlyRun(statistics=values, page=page, project_id=project_id, run_id=run_id)
+
+
+@contextmanager
+def _evidently_quiet() -> Iterator[None]:
+    """Silence what Evidently's own code provokes and a caller cannot avoid, such as old names and bad escapes in it."""
+    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
+        for category in (DeprecationWarning, PendingDeprecationWarning, SyntaxWarning, FutureWarning):
+            warnings.simplefilter("ignore", category)
+        yield
 
 
 def _just_above(threshold: float) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from html import escape
@@ -32,7 +31,7 @@ h1{font-size:1.1rem;color:var(--soft);font-weight:600;margin:.5rem 0 0}h2{font-s
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{padding:.35rem .6rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}th{color:var(--soft);font-weight:600}
 td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td small{color:var(--soft);display:block;min-width:11rem}code{font-family:ui-monospace,monospace;overflow-wrap:anywhere}a{color:var(--current)}
 footer{margin:2rem 0 1rem;color:var(--soft);font-size:.85rem}
-@media(max-width:40rem){thead{display:none}tr{display:grid;grid-template-columns:1fr 1fr;gap:0 .5rem;border-bottom:1px solid var(--line);padding:.5rem 0}td,td.n{border:0;padding:.1rem 0;text-align:left;white-space:normal}td:first-child,td:last-child{grid-column:1/-1}td[data-k]::before{content:attr(data-k) " ";color:var(--soft)}}
+@media(max-width:40rem){thead{display:none}tr{display:grid;grid-template-columns:1fr 1fr;gap:0 .5rem;border-bottom:1px solid var(--line);padding:.5rem 0}td,td.n{border:0;padding:.1rem 0;text-align:left;white-space:normal}td:first-child,td:last-child{grid-column:1/-1}td[data-k]:empty{display:none}td[data-k]::before{content:attr(data-k) " ";color:var(--soft)}}
 """  # noqa: E501 (style sheet, one rule group a line)
 
 
@@ -52,7 +51,7 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(path.name + ".part")
     half.write_text(text, encoding="utf-8")
-    os.replace(half, path)
+    half.replace(path)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -72,14 +71,15 @@ def _head(report: DriftReport) -> str:
         "Reference": _rows(report.reference_rows, compared[0], entity=record.inputs["entity"]),
         "Current": _rows(report.current_rows, compared[1], entity=record.inputs["entity"]),
         "Alarms": f"at most {record.inputs['alpha']:.0%} of reports ring when nothing has changed"
-        f" (thresholds from {record.inputs['draws']} random deals of these rows, {len(report.columns)} columns together)",
+        f" ({len(report.columns)} columns together, {record.inputs['draws']} random deals of these rows)",
         "Decided": f"{record.decided_at:%Y-%m-%d %H:%M} UTC by the policy; record {record.decision_id[:8]}",
     }
     items = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items())
     return (
         f"<h1>Drift of the {escape(record.task)} model, version {escape(record.model_version)}</h1>"
         f'<p class="verdict {report.verdict.split()[0]}">{report.verdict}</p>'
-        f'<p class="advice"><strong>{report.recommendation}</strong>. {escape(report.reason)}</p><dl class="facts">{items}</dl>'
+        f'<p class="advice"><strong>{report.recommendation}</strong>. {escape(report.reason)}</p>'
+        f'<dl class="facts">{items}</dl>'
     )
 
 
@@ -99,7 +99,7 @@ def _plots(report: DriftReport, pairs: Sequence[ColumnPair]) -> str:
     by_name = {pair.name: pair for pair in pairs}
     key = (
         '<p class="key"><span style="background:var(--reference)"></span>reference'
-        '<span style="background:var(--current)"></span>current, share of rows</p>'
+        '<span style="background:var(--current)"></span>current (share of each side)</p>'
     )
     cards = "".join(_card(column, by_name[column.name]) for column in shown)
     return f'<h2>{heading}</h2>{key}<div class="cards">{cards}</div>'
@@ -130,7 +130,8 @@ def _table(report: DriftReport) -> str:
     names = ("Column", "Distance", "Threshold", "Missing before", "Missing now", "Weight", "Verdict")
     head = "".join(f"<th>{name}</th>" for name in names)
     rows = "".join(_row(column) for column in report.columns)
-    return f'<h2>All columns</h2><div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<h2>All columns</h2><div class="wide">{table}</div>'
 
 
 def _row(column: ColumnDrift) -> str:
@@ -164,6 +165,7 @@ def _foot(report: DriftReport) -> str:
     if report.evidently_page is not None:
         links.insert(0, f'<a href="{report.evidently_page.name}">Evidently\'s report of every column</a>')
     return (
-        f"<footer><p>More: {', '.join(links)}. Distances are Evidently's: Wasserstein in standard deviations of the reference "
-        "for numbers, Jensen-Shannon for categories. Weight is the column's share of the model's importance.</p></footer>"
+        f"<footer><p>More: {', '.join(links)}. Distances are Evidently's: Wasserstein in standard deviations of the "
+        "reference for numbers, Jensen-Shannon for categories. Weight is the column's share of the model's importance."
+        "</p></footer>"
     )

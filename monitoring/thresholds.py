@@ -1,12 +1,13 @@
 """Alarm thresholds fitted to the batch: how large a distance gets when nothing has changed.
 
-If nothing has changed, the rows of the reference and of the current batch are exchangeable. So the pooled rows are dealt out anew
-many times, into groups of the two sizes, whole rows at a time (which keeps the columns' dependence), and every statistic is
-computed on every deal. Each statistic is brought to a common scale, minus the logarithm of its tail probability, and the
-largest over all statistics is noted: an alarm is a statistic beyond the 95 % quantile of that largest one. This is the max-T
-procedure of Westfall and Young (Resampling-Based Multiple Testing, 1993); it holds the chance of *any* false alarm in a report at
-`alpha`, for every batch size and number of columns. The tail probability (a moment-matched gamma for distances, the
-hypergeometric for counts of missing values) only makes columns comparable; the level comes from the deals alone.
+If nothing has changed, the rows of the reference and of the current batch are exchangeable. So the pooled rows are
+dealt out anew many times, into groups of the two sizes, whole rows at a time (which keeps the columns' dependence), and
+every statistic is computed on every deal. Each statistic is brought to a common scale, minus the logarithm of its tail
+probability, and the largest over all statistics is noted: an alarm is a statistic beyond the 95 % quantile of that
+largest one. This is the max-T procedure of Westfall and Young (Resampling-Based Multiple Testing, 1993); it holds the
+chance of *any* false alarm in a report at `alpha`, for every batch size and number of columns. The tail probability (a
+moment-matched gamma for distances, the hypergeometric for counts of missing values) only makes columns comparable; the
+level comes from the deals alone.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,12 +21,20 @@ from serving.moment import Moment
 
 if TYPE_CHECKING:
     from features.repository import OnlineAnswer
+    from warehouse.store import Warehouse
 
 FOLLOW_SECONDS = 2.0
 FORECAST_VALID = timedelta(hours=24)
 SCORED = ("lead", "deal")
 
 logger = logging.getLogger(__name__)
+
+
+def away_errors() -> tuple[type[Exception], ...]:
+    """What reading the online store raises when the store cannot be reached."""
+    redis = sys.modules.get("redis")
+    named: tuple[type[Exception], ...] = (UnavailableError, sqlite3.Error, OSError)
+    return named if redis is None else (*named, redis.RedisError)
 
 
 class Features(Protocol):
@@ -77,10 +86,11 @@ class Engine:
     Args:
         workspace: Its name.
         slots: Slot of the champion of each task served.
-        repository: Features.
-        forecasts: Forecasts.
+        open_repository: Opens the features; again after a new champion, which may read views registered since.
+        open_forecasts: Opens the forecasts, where they are served.
         moment: The service's now.
         left_out: Why a task is not served here, for tasks that the workspace's source cannot have.
+        find_sample: Id of something open at a moment, whose features health looks at; None where nothing is open.
     """
 
     def __init__(
@@ -88,19 +98,23 @@ class Engine:
         workspace: str,
         *,
         slots: Mapping[str, ChampionSlot],
-        repository: Features,
-        forecasts: Forecasts,
+        open_repository: Callable[[], Features],
+        open_forecasts: Callable[[], Forecasts],
         moment: Moment,
         left_out: Mapping[str, str] | None = None,
+        find_sample: Callable[[str, datetime], str | None] | None = None,
     ) -> None:
         self.workspace = workspace
         self.slots = dict(slots)
-        self.repository = repository
-        self.forecasts = forecasts
+        self.repository = open_repository()
+        self.forecasts = open_forecasts() if "forecast" in self.slots else None
         self.moment = moment
         self.left_out = dict(left_out or {})
         self.followed_at: datetime | None = None
         self.clock_problem: str | None = None
+        self._open_repository = open_repository
+        self._find_sample = find_sample
+        self._samples: dict[str, tuple[datetime, str | None]] = {}
         self._last_known = LastKnown()
 
     def follow(self, stop: threading.Event, *, every_seconds: float = FOLLOW_SECONDS) -> None:
@@ -110,8 +124,10 @@ class Engine:
 
     def refresh(self) -> None:
         """Look at the registry and the warehouse once."""
-        for slot in self.slots.values():
-            slot.refresh()
+        had_models = any(slot.current is not None for slot in self.slots.values())
+        changed = [slot.refresh() for slot in self.slots.values()]
+        if had_models and any(changed):
+            self.repository = self._open_repository()
         try:
             self.moment.refresh()
             self.clock_problem = None
@@ -122,6 +138,14 @@ class Engine:
     def is_ready(self) -> bool:
         """Whether every task served has a model."""
         return bool(self.slots) and all(slot.current is not None for slot in self.slots.values())
+
+    def sample(self, task: str) -> str | None:
+        """Id of a lead or deal that is open now; None where none is."""
+        now = self.moment.now()
+        known = self._samples.get(task)
+        if self._find_sample is not None and (known is None or known[0] != now):
+            known = self._samples[task] = (now, self._find_sample(task, now))
+        return known[1] if known is not None else None
 
     def slot(self, task: str) -> ChampionSlot:
         """The slot of `task`.
@@ -171,9 +195,9 @@ class Engine:
             InputError: if the period is outside the horizon.
             UnavailableError: if there is no champion.
         """
-        champion = self.slot("forecast").require()
+        champion, forecasts = self._forecasting()
         entity = level if entity_id is None else entity_id
-        return self._stamped(champion, self.forecasts.answer(level=level, entity_id=entity, period=period))
+        return self._stamped(champion, forecasts.answer(level=level, entity_id=entity, period=period))
 
     def forecast_by_id(self, forecast_id: str) -> dict[str, Any]:
         """A forecast that was answered before.
@@ -181,8 +205,14 @@ class Engine:
         Raises:
             NotFoundError: if there is none of that id.
         """
+        champion, forecasts = self._forecasting()
+        return self._stamped(champion, forecasts.get(forecast_id))
+
+    def _forecasting(self) -> tuple[Champion, Forecasts]:
         champion = self.slot("forecast").require()
-        return self._stamped(champion, self.forecasts.get(forecast_id))
+        if self.forecasts is None:
+            raise UnavailableError("This service gives no forecasts", next_step="run: salience serve")
+        return champion, self.forecasts
 
     def _service(self, champion: Champion) -> str:
         if champion.scorer is None:
@@ -192,14 +222,14 @@ class Engine:
     def _read(self, service: str, ids: list[str], *, now: datetime) -> tuple[OnlineAnswer, bool]:
         try:
             answer = self.repository.online(service, ids, at=now)
-        except (UnavailableError, sqlite3.Error, OSError) as error:
+        except away_errors() as error:
             known = self._last_known.recall(service, ids)
             if known is not None:
                 logger.warning("feature store away (%s); answered from the last known features", type(error).__name__)
                 return known, True
             raise UnavailableError(
                 "The feature store is away, and this was not asked for before",
-                next_step="see GET /health; to build the store: salience features",
+                next_step="see GET /health; to fill the store: salience features materialize",
             ) from error
         self._last_known.remember(service, answer)
         return answer, False
@@ -212,7 +242,7 @@ class Engine:
         if missing:
             raise UnavailableError(
                 f"The feature store lacks {len(missing)} features that {champion.name} reads, such as {missing[0]}",
-                next_step="run: salience features",
+                next_step="run: salience features build, then salience features materialize",
             )
         rows = [row for row, is_found in enumerate(answer.found) if is_found]
         columns = {name: [answer.values[name][row] for row in rows] for name in scorer.manifest.feature_names}
@@ -258,7 +288,6 @@ def _freshness(answer: OnlineAnswer, row: int, *, now: datetime, is_last_known: 
 def open_engine(settings: Settings, workspace: Workspace, *, tasks: Sequence[str]) -> Engine:
     """The engine of a workspace, with whatever champions there are loaded."""
     from features.repository import FeatureRepository
-    from training.forecast.store import ForecastStore
     from warehouse.store import Warehouse
 
     warehouse = Warehouse(workspace.warehouse)
@@ -274,13 +303,28 @@ def open_engine(settings: Settings, workspace: Workspace, *, tasks: Sequence[str
     engine = Engine(
         workspace.name,
         slots=slots,
-        repository=FeatureRepository(workspace, warehouse, settings.online_store),
-        forecasts=ForecastStore(workspace.forecasts),
+        open_repository=lambda: FeatureRepository(workspace, warehouse, settings.online_store),
+        open_forecasts=lambda: _open_forecasts(workspace),
         moment=Moment(settings, warehouse),
         left_out=left_out,
+        find_sample=lambda task, at: _open_id(warehouse, task, at),
     )
     engine.refresh()
     return engine
+
+
+def _open_forecasts(workspace: Workspace) -> Forecasts:
+    from training.forecast.store import ForecastStore
+
+    return ForecastStore(workspace.forecasts)
+
+
+def _open_id(warehouse: Warehouse, task: str, at: datetime) -> str | None:
+    """Least id of what is open at a moment: any would do, but always the same one."""
+    from features.spines import open_deal_spine, open_lead_spine
+
+    find, key = (open_lead_spine, "lead_id") if task == "lead" else (open_deal_spine, "opportunity_id")
+    return min(find(warehouse, at)[key].to_pylist(), default=None)
 
 
 def _left_out(workspace: str, tasks: Sequence[str]) -> dict[str, str]:

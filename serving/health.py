@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import UTC, datetime, timedelta
 
 from common.errors import SalienceError
 from serving.aliases import ALIAS
 from serving.answers import Check, ServedModel
 from serving.champions import ChampionSlot
-from serving.engine import FOLLOW_SECONDS, SCORED, Engine
+from serving.engine import FOLLOW_SECONDS, SCORED, Engine, Forecasts, away_errors
 
 _FOLLOWED_WITHIN = timedelta(seconds=max(30.0, 10 * FOLLOW_SECONDS))
 _NO_SUCH_ID = "\u2205"
+_MATERIALIZE = "run: salience features materialize"
 
 
 def checks(engine: Engine) -> list[Check]:
@@ -25,8 +25,8 @@ def checks(engine: Engine) -> list[Check]:
         slot = engine.slots.get(task)
         if slot is not None and slot.current is not None and slot.current.scorer is not None:
             found.append(_features(engine, task, slot.current.scorer.manifest.feature_service))
-    if "forecast" in engine.slots:
-        found.append(_forecast(engine))
+    if engine.forecasts is not None:
+        found.append(_forecast(engine.forecasts))
     return found
 
 
@@ -69,19 +69,31 @@ def _clock(engine: Engine) -> Check:
 
 
 def _features(engine: Engine, task: str, service: str) -> Check:
-    """Whether the store answers, and whether what it holds was made recently enough."""
+    """Whether the store answers, and whether what it holds of something open is there and not past its time to live."""
     name = f"features:{task}"
+    now = engine.moment.now()
+    sample = engine.sample(task)
     try:
-        engine.repository.online(service, [_NO_SUCH_ID], at=engine.moment.now())
-    except (SalienceError, sqlite3.Error, OSError) as error:
+        answer = engine.repository.online(service, [sample or _NO_SUCH_ID], at=now)
+    except away_errors() as error:
         detail = f"The feature store cannot be read: {type(error).__name__}"
-        return Check(name=name, ok=False, detail=detail, next_step="run: salience features")
-    return Check(name=name, ok=True, detail=f"The online store answers for {service}")
+        return Check(name=name, ok=False, detail=detail, next_step=_MATERIALIZE)
+    if sample is None:
+        return Check(name=name, ok=True, detail=f"The store answers; no {task} is open")
+    if not answer.found[0]:
+        detail = f"The open {task} {sample} is not in the feature store"
+        return Check(name=name, ok=False, detail=detail, next_step=_MATERIALIZE)
+    oldest = answer.feature_timestamps[0] or now
+    age = f"{(now - oldest).total_seconds() / 3600:.1f} hours old"
+    if answer.expired[0]:
+        detail = f"{len(answer.expired[0])} features of the open {task} {sample} have expired; the oldest is {age}"
+        return Check(name=name, ok=False, detail=detail, next_step=_MATERIALIZE)
+    return Check(name=name, ok=True, detail=f"Features of the open {task} {sample} are {age}")
 
 
-def _forecast(engine: Engine) -> Check:
+def _forecast(forecasts: Forecasts) -> Check:
     try:
-        newest = engine.forecasts.latest_id()
+        newest = forecasts.latest_id()
     except (SalienceError, OSError) as error:
         detail = error.what if isinstance(error, SalienceError) else f"The forecasts cannot be read: {error.strerror}"
         return Check(name="forecasts", ok=False, detail=detail, next_step="run: salience train forecast")

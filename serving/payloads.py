@@ -46,7 +46,9 @@ def _row_model(
         if column.name not in hidden
     }
     about = (
-        "When it happened, with its offset." if contract.kind == "event" else "Since when it has been so; default now."
+        "When it happened, with its offset."
+        if contract.kind == "event"
+        else "Since when it has been so; default since it began."
     )
     time = AwareDatetime if contract.kind == "event" else AwareDatetime | None
     fields["event_timestamp"] = (time, Field(... if contract.kind == "event" else None, description=about))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -81,7 +82,9 @@ def problem_of(error: SalienceError, *, request_id: str) -> Problem:
     if error.got is not None:
         parts.append(f"Got: {error.got.rstrip('.')}")
     detail = ". ".join(parts) + "."
-    errors = [FieldProblem(field=error.field, detail=error.what)] if error.field else []
+    # One way of writing a place in a list, FastAPI's: `events.0.kind`.
+    named = re.sub(r"\[(\d+)\]", r".\1", error.field) if error.field else None
+    errors = [FieldProblem(field=named, detail=error.what)] if named else []
     return problem(
         error.http_status,
         request_id=request_id,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import subprocess
@@ -16,13 +15,11 @@ from common.errors import InputError, UnavailableError
 from common.settings import Settings
 from common.telemetry import QUIET
 from common.workspace import Workspace
-from serving.ports import Listening, bind, listening_on
+from serving.ports import bind, listening_on
 
 SERVICES = {"lead": "LeadService", "deal": "DealService", "forecast": "ForecastService", "sales": "Sales"}
 _STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.1
-
-logger = logging.getLogger(__name__)
 
 
 def serve(
@@ -31,36 +28,39 @@ def serve(
     *,
     service: str = "sales",
     port: int | None = None,
-    on_listening: Callable[[Listening], None] | None = None,
-) -> None:
-    """Serve until Ctrl-C or SIGTERM, then return.
+    say: Callable[[str], None] | None = None,
+) -> int:
+    """Serve until Ctrl-C or SIGTERM.
 
     Args:
         settings: Host, port, workers and everything the engine reads.
         workspace: What to serve.
         service: `lead`, `deal`, `forecast`, or `sales` for all three in one process.
         port: First port to try; default the settings'.
-        on_listening: Told where, before the models are loaded.
+        say: Told in words where the service listens, before the models are loaded.
+
+    Returns:
+        Exit code: 0 after a stop that was asked for.
 
     Raises:
         InputError: if there is no such service.
         UnavailableError: if no port is free.
     """
+    name = _service_name(service)
     wanted = settings.serving.port if port is None else port
     listener = bind(settings.serving.host, wanted)
     listening = listening_on(listener, wanted)
-    if listening.port != wanted:
-        logger.warning(listening.message)
-    if on_listening is not None:
-        on_listening(listening)
+    if say is not None:
+        say(f"{listening.message} (Ctrl-C stops it; / lists what it answers)")
     os.environ.update(environment(settings, workspace))
     from serving.process import serve_here, serve_supervised
 
     if settings.serving.workers == 1:
-        serve_here(_service_name(service), listener, log_level=settings.log_level)
+        serve_here(name, listener, log_level=settings.log_level)
     else:
         listener.close()
-        serve_supervised(_service_name(service), settings, listening.port)
+        serve_supervised(name, settings, listening.port)
+    return 0
 
 
 @contextmanager

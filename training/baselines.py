@@ -1,4 +1,4 @@
-"""The naive answers every model is shown beside: base rate, stage win rate, the CRM's own probability, logistic regression."""
+"""The naive answers each model is shown beside: base rate, stage win rate, the CRM's own, logistic regression."""
 
 from __future__ import annotations
 

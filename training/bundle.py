@@ -32,15 +32,16 @@ _GRADE_ODDS: dict[str, dict[str, float]] = {
 def grade_thresholds(task: str, base_rate: float) -> dict[str, float]:
     """Least probability of each grade, from the newest known base rate.
 
-    A lead is warm from the base rate on, and hot at three times its odds (base rate 9 %: 23 %; base rate 40 %: 67 %). A deal's
-    risk is low from 1.5 times the base rate's odds on, and high below half of them. Odds keep the thresholds between 0 and 1.
+    A lead is warm from the base rate on, and hot at three times its odds (base rate 9 %: 23 %; base rate 40 %: 67 %). A
+    deal's risk is low from 1.5 times the base rate's odds on, and high below half of them. Odds keep the thresholds
+    between 0 and 1.
     """
     odds = base_rate / (1.0 - base_rate)
     return {grade: factor * odds / (1.0 + factor * odds) for grade, factor in _GRADE_ODDS[task].items()}
 
 
 def probability_bands(label: Vector, probability: Vector, entity: NDArray[Any]) -> tuple[Band, ...]:
-    """Observed rates in ten bands of equally many rows, with Wilson's 95 % interval on the number of entities (Wilson 1927)."""
+    """Observed rates in ten bands of equally many rows, with Wilson's 95 % interval on their entities (1927)."""
     edges = np.unique(np.quantile(probability, np.linspace(0, 1, _BANDS + 1)))
     if len(edges) < 2:
         edges = np.array([edges[0], np.nextafter(edges[0], np.inf)])
@@ -106,7 +107,9 @@ def write_bundle(
     as_of: NDArray[np.datetime64],
     seed: int,
 ) -> Scorer:
-    """Write trees, manifest and the reference sample (features, `probability`, `as_of`; at most 5 000 rows of the test period).
+    """Write trees, manifest and the reference sample.
+
+    The sample: features, `probability`, `as_of` of at most 5 000 rows of the test period.
 
     Returns:
         The scorer read back from the folder, so that what is evaluated is what was written.
@@ -132,7 +135,9 @@ def write_reference(
     sample: dict[str, Any] = {name: np.asarray(columns[name])[chosen] for name in scorer.manifest.feature_names}
     probability = scorer.probability(scorer.encode(sample))
     arrays = {
-        entry.name: pa.array(sample[entry.name], pa.string() if entry.dtype == "category" else pa.float64(), from_pandas=True)
+        entry.name: pa.array(
+            sample[entry.name], pa.string() if entry.dtype == "category" else pa.float64(), from_pandas=True
+        )
         for entry in scorer.manifest.features
     }
     arrays["probability"] = pa.array(probability)

@@ -1,8 +1,8 @@
 """Calibration of log-odds: fitted on later rows than the trees, chosen by log-loss on rows later still.
 
-Methods: `none`; `intercept` (one shift, for a base rate that moved); `recent` (the same shift from the newest half of the rows
-only); `platt` (Platt 1999); `beta` (Kull, Silva Filho and Flach 2017); `isotonic` (Zadrozny and Elkan 2002). Applying one needs
-numpy alone.
+Methods: `none`; `intercept` (one shift, for a base rate that moved); `recent` (the same shift from the newest half of
+    the rows only); `platt` (Platt 1999); `beta` (Kull, Silva Filho and Flach 2017); `isotonic` (Zadrozny and Elkan
+    2002). Applying one needs numpy alone.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ def fit_calibration(method: str, margin: Vector, label: Vector) -> Calibration:
 def choose_calibration(margin: Vector, label: Vector) -> tuple[Calibration, dict[str, float]]:
     """The method with the least log-loss forward in time, refitted on all rows.
 
-    Each method is fitted on the older half of the rows and scored on the newer half, so that one which only fits the past
-    does not win. A method with more parameters has to be better by 0.1 %.
+    Each method is fitted on the older half of the rows and scored on the newer half, so that one which only fits the
+    past does not win. A method with more parameters has to be better by 0.1 %.
 
     Args:
         margin: Log-odds of the trees on rows they were not fitted on, oldest first.

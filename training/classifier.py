@@ -131,12 +131,14 @@ def develop(
         probability=probability,
         metrics=metrics,
         baselines=naive,
-        findings=probe(matrix[probed], label[probed], entries, model_auc=metrics["auc"].value),
+        findings=probe(test_matrix, partition.test_label, entries, model_auc=metrics["auc"].value),
         fingerprint=digest,
     )
 
 
-def by_stage(frame: Frame, partition: Partition, developed: Developed, *, stage: str, seed: int) -> dict[str, dict[str, Metric]]:
+def by_stage(
+    frame: Frame, partition: Partition, developed: Developed, *, stage: str, seed: int
+) -> dict[str, dict[str, Metric]]:
     """Figures per stage on the test rows, for stages with enough outcomes of both kinds; `@stage` by name."""
     if stage not in frame.columns:
         return {}
@@ -203,7 +205,7 @@ def _fit(
     threads: int,
     seed: int,
 ) -> TreeModel:
-    """The winner with its number of rounds found on the tuning slice, then once more on everything before calibration."""
+    """The winner: rounds found on the tuning slice, then fitted on everything before calibration."""
     data = _fit_data(matrix, label, entries, slices.train, slices.tune)
     found = fit_winner(data, study, rounds=None, threads=threads, seed=seed)
     everything = _fit_data(matrix, label, entries, slices.refit, None)

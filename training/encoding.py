@@ -1,8 +1,8 @@
 """Columns to the model's matrix: the one place that does it, for training and for scoring.
 
-Missing stays NaN. A category has the rank of its outcome rate in training as its code, so that LightGBM can take the code as
-a category and XGBoost as a number. Categories that were rare or unseen in training share one code of their own, placed by
-the rate of the rare ones (or the base rate, where there were none).
+Missing stays NaN. A category has the rank of its outcome rate in training as its code, so that LightGBM can take the
+code as a category and XGBoost as a number. Categories that were rare or unseen in training share one code of their own,
+placed by the rate of the rare ones (or the base rate, where there were none).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def encode_columns(columns: Mapping[str, Sequence[Any]], features: Sequence[Feat
     return matrix
 
 
-def encode_column(values: Sequence[Any], entry: FeatureEntry) -> NDArray[np.float64]:
+def encode_column(values: Sequence[Any] | NDArray[Any], entry: FeatureEntry) -> NDArray[np.float64]:
     """One column of the matrix; see `encode_columns`."""
     if entry.dtype == "category":
         codes = {name: float(code) for code, name in enumerate(entry.categories) if name is not None}

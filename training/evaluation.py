@@ -1,7 +1,7 @@
 """Figures of a probability, each with a 95 % bootstrap interval that draws whole entities.
 
-All figures take row weights, and a bootstrap replicate is a column of weights (how often each entity was drawn), so that one pass
-over the sorted rows gives a figure of all replicates.
+All figures take row weights, and a bootstrap replicate is a column of weights (how often each entity was drawn), so
+that one pass over the sorted rows gives a figure of all replicates.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TOP = 0.1
 
 
 def auc(label: Vector, probability: Vector, weights: Vector) -> Vector:
-    """Area under the ROC curve: P(score of a positive > score of a negative) + half the ties (Hanley and McNeil 1982)."""
+    """Area under the ROC curve: P(positive above negative) + half the ties (Hanley and McNeil 1982)."""
     positive, negative = _by_score(label, probability, weights)
     below = np.cumsum(negative, axis=0) - negative
     wins = (positive * (below + negative / 2.0)).sum(axis=0)

@@ -143,7 +143,7 @@ def _reason(entry: FeatureEntry, code: float, contribution: float, base_rate: fl
     like = like_rows(entry, code)
     value = write_value(entry, code)
     text = f"{entry.about.rstrip('.')}: not known" if value is None else entry.phrase.replace("{value}", value)
-    # Like rows that point the other way would confuse: the contribution then comes from this value together with others.
+    # Like rows that point the other way would confuse: there this value counts together with others.
     if like is not None and (like.rate - base_rate) * contribution > 0:
         text += f" (like rows {outcome} at {_percent(like.rate)}, all at {_percent(base_rate)})"
     return Reason(

@@ -130,8 +130,8 @@ def split_at(frame: Frame, *, moment: datetime, by_entity: bool) -> Partition:
     Args:
         frame: The frame.
         moment: Where past and test meet.
-        by_entity: Whether an entity belongs to one side only, by its first row (a public set's protocol); otherwise each row
-            goes by its own as_of, as in production, where old deals are scored too.
+        by_entity: Whether an entity belongs to one side only, by its first row (a public set's protocol); otherwise
+            each row goes by its own as_of, as in production, where old deals are scored too.
     """
     final, known = frame.label_at(frame.cut), frame.label_at(moment)
     start = _first_rows(frame) if by_entity else frame.as_of

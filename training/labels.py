@@ -1,11 +1,12 @@
 """Labels with maturity: an outcome within (as_of, as_of + horizon], as known at a cut.
 
-A label is *mature* only when as_of + horizon <= cut. Outcomes of immature rows that are known early are not used: taking the
-positives and leaving the negatives out would lift the rate at the edge. What counts is what was recorded by the cut: an outcome
-with a later `created_timestamp` does not exist yet.
+A label is *mature* only when as_of + horizon <= cut. Outcomes of immature rows that are known early are not used:
+taking the positives and leaving the negatives out would lift the rate at the edge. What counts is what was recorded by
+the cut: an outcome with a later `created_timestamp` does not exist yet.
 
-A history shorter than two horizons leaves nothing mature. For these there is *settlement*: a row counts once nine of ten things would
-have been decided (`settle_days`), if its own thing was; the slowest tenth stays unknown, which is said in the report. Rows whose thing was already decided at as_of, though that was recorded
+A history shorter than two horizons leaves nothing mature. For these there is *settlement*: a row counts once nine of
+ten things would have been decided (`settle_days`), if its own thing was; the slowest tenth stays unknown, which is said
+in the report. Rows whose thing was already decided at as_of, though that was recorded
 later, are dropped: nobody needs their score, and the answer may already show in other fields.
 """
 
@@ -94,7 +95,13 @@ class Labels:
 
 
 def label_spine(
-    spine: pa.Table, warehouse: Warehouse, *, outcome: Outcome, horizon_days: int, cut: datetime, settle_days: int | None = None
+    spine: pa.Table,
+    warehouse: Warehouse,
+    *,
+    outcome: Outcome,
+    horizon_days: int,
+    cut: datetime,
+    settle_days: int | None = None,
 ) -> Labels:
     """Label the rows of a spine as they were known at `cut`.
 
@@ -130,7 +137,7 @@ def label_spine(
 def as_of_times(table: pa.Table) -> NDArray[np.datetime64]:
     """The as_of column as UTC datetime64[us]."""
     microseconds = table.column("as_of").cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
-    return microseconds.to_numpy().astype("datetime64[us]")
+    return np.asarray(microseconds.to_numpy(), dtype="datetime64[us]")
 
 
 def _query(
@@ -146,7 +153,7 @@ def _query(
     connection.register("label_spine", rows)
     sql = _LABELS.format(known=_KNOWN.format(key=outcome.key, table=outcome.table))
     values = {"cut": cut, "horizon": horizon_days, "positive": outcome.positive, "final": list(outcome.final)}
-    answer = connection.execute(sql, values).to_arrow_table()
+    answer = connection.sql(sql, params=values).to_arrow_table()
     return (
         answer.column("is_decided").to_numpy().astype(bool),
         answer.column("is_positive").to_numpy().astype(bool),

@@ -42,7 +42,8 @@ class FeatureEntry:
         unit: Its unit.
         phrase: Reason in words with `{value}`.
         direction: Sign the model was held to; 0 for free.
-        categories: For a category: the values of the codes 0, 1, …, ordered by outcome rate; None at the code of all others.
+        categories: For a category: the values of the codes 0, 1, …, ordered by outcome rate; None at the code of all
+            others.
         other_code: Code of every category that was rare or unseen in training.
         bins: Outcome rates of like rows.
         missing: Outcome rate of the rows without a value.
@@ -65,7 +66,7 @@ class FeatureEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Band:
-    """Rows of the test period whose probability was in [low, high): how often the outcome came, with its 95 % interval."""
+    """Test rows with a probability in [low, high): how often the outcome came, with its 95 % interval."""
 
     low: float
     high: float

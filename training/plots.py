@@ -1,4 +1,4 @@
-"""Plots of a classifier: reliability, lift, importance. Matplotlib without a display; readable on light and dark pages."""
+"""Plots of a classifier: reliability, lift, importance. No display needed; readable on light and dark pages."""
 
 from __future__ import annotations
 

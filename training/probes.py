@@ -1,8 +1,8 @@
 """Leak probes: fields that know the future, found before a model is believed.
 
-Thin here: each feature alone, on the rows that train. A feature that alone ranks outcomes better than any honest field could, or that is
-filled for one outcome only, is a *certain* leak and stops the training; one that is merely too good is *likely* and goes into the
-report.
+Thin here: each feature alone, on the rows that train. A feature that alone ranks outcomes better than any honest field
+    could, or that is filled for one outcome only, is a *certain* leak and stops the training; one that is merely too
+    good is *likely* and goes into the report.
 """
 
 from __future__ import annotations
@@ -66,10 +66,10 @@ def probe(
     """Look at each feature alone.
 
     Args:
-        matrix: Rows that train, float64 (n_rows, n_features).
+        matrix: Rows that train (before there is a model) or test, float64 (n_rows, n_features).
         label: 0 or 1 per row.
         features: The features, in order.
-        model_auc: AUC of the model of all features on later rows; None before there is one.
+        model_auc: AUC of the model of all features on the same rows; None before there is one.
 
     Returns:
         Findings, certain ones first.
@@ -109,7 +109,8 @@ def _one_sided(name: str, column: Vector, label: Vector) -> Finding | None:
     return Finding(
         name,
         "certain",
-        f"'{name}' is filled on {100 * max(shares):.0f} % of the rows {with_outcome} and on {100 * min(shares):.1f} % of the others",
+        f"'{name}' is filled on {100 * max(shares):.0f} % of the rows {with_outcome} "
+        f"and on {100 * min(shares):.1f} % of the others",
     )
 
 
@@ -121,5 +122,5 @@ def _too_good(name: str, column: Vector, label: Vector, model_auc: float | None)
     if alone >= LIKELY_AUC:
         return Finding(name, "likely", f"{text}; few honest fields reach {LIKELY_AUC}")
     if model_auc is not None and alone > model_auc + OVER_MODEL:
-        return Finding(name, "likely", f"{text} on the rows that train, and the whole model only {model_auc:.3f} on later rows")
+        return Finding(name, "likely", f"{text}, the whole model only {model_auc:.3f} on the same rows")
     return None

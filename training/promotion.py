@@ -1,8 +1,9 @@
 """The gate: a model changes only when a paired test on the newest rows says so; and the log of every decision.
 
-The challenger and the champion answer the same rows, the newest whose labels are known, which the challenger never saw. The difference of
-their log-loss is resampled by entity; the challenger is promoted when even the pessimistic end of the 95 % one-sided interval is
-better. Whatever cannot be evaluated keeps things as they are, with the reason. Without a champion, the challenger has to beat the base rate.
+The challenger and the champion answer the same rows, the newest whose labels are known, which the challenger never saw.
+The difference of their log-loss is resampled by entity; the challenger is promoted when even the pessimistic end of the
+95 % one-sided interval is better. Whatever cannot be evaluated keeps things as they are, with the reason. Without a
+champion, the challenger has to beat the base rate.
 """
 
 from __future__ import annotations
@@ -242,7 +243,8 @@ def _test(
     promoted = evidence["difference_upper"] < 0.0
     figures = (
         f"log-loss {evidence['log_loss_challenger']:.4f} against {evidence['log_loss_champion']:.4f} on the newest "
-        f"{len(holdout.label)} rows; difference {evidence['difference']:+.4f}, at most {evidence['difference_upper']:+.4f} with 95 %"
+        f"{len(holdout.label)} rows; difference {evidence['difference']:+.4f}, "
+        f"at most {evidence['difference_upper']:+.4f} with 95 %"
     )
     verdict = f"better than {rival}" if promoted else f"not surely better than {rival}"
     return promoted, f"{verdict}: {figures}", evidence

@@ -1,13 +1,15 @@
 """The model registry, and the only module that imports MLflow.
 
-A training is one MLflow run with its model as a pyfunc; a version is registered under `{workspace}-{task}` with the alias
-`challenger`, and the gate moves `champion`. Each version's bundle also lies under `{mlruns}/bundles/{name}/{version}`: immutable,
-read by the services without MLflow's pyfunc. MLflow stores artifact paths absolute, so a moved folder breaks its own loads; the
-bundles are found by name and version, so serving and the gate survive the move.
+A training is one MLflow run with its model as a pyfunc; a version is registered under `{workspace}-{task}` with the
+alias `challenger`, and the gate moves `champion`. Each version's bundle also lies under
+`{mlruns}/bundles/{name}/{version}`: immutable, read by the services without MLflow's pyfunc. MLflow stores artifact
+paths absolute, so a moved folder breaks its own loads; the bundles are found by name and version, so serving and the
+gate survive the move.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import os
@@ -170,7 +172,7 @@ class ModelRegistry:
         """
         with self._reaching() as (mlflow, _):
             with _mlflow_quiet():
-                import mlflow.pyfunc
+                importlib.import_module("mlflow.pyfunc")
             return mlflow.pyfunc.load_model(f"models:/{name}@{alias}")
 
     @contextmanager
@@ -209,7 +211,7 @@ class ModelRegistry:
 
     def _register(self, mlflow: Any, client: Any, name: str, run_id: str, training: TrainingResult) -> str:
         with _mlflow_quiet():
-            import mlflow.pyfunc
+            importlib.import_module("mlflow.pyfunc")
         signature, example = _signature(mlflow, training)
         with mlflow.start_run(run_id=run_id):
             logged = mlflow.pyfunc.log_model(
@@ -241,7 +243,9 @@ class ModelRegistry:
             fetched = Path(download_artifacts(artifact_uri=source, dst_path=scratch))
             held = next(iter(sorted(fetched.glob(f"data/*/{MANIFEST_FILE}"))), None)
             if held is None:
-                raise NotFoundError(f"Version {version.version} of '{name}' holds no bundle", next_step="train it again")
+                raise NotFoundError(
+                    f"Version {version.version} of '{name}' holds no bundle", next_step="train it again"
+                )
             return self._keep_bundle(name, str(version.version), held.parent)
 
     def _bundle_folder(self, name: str, version: str) -> Path:
@@ -260,7 +264,7 @@ class ModelRegistry:
             manifest.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
             scratch.chmod(0o755)
             if not folder.is_dir():
-                os.replace(scratch, folder)
+                scratch.replace(folder)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return folder
@@ -268,7 +272,7 @@ class ModelRegistry:
 
 @contextmanager
 def _mlflow_quiet() -> Iterator[None]:
-    """Leave out what MLflow 3.17 warns of in its own code when first used: a loader SQLAlchemy 2.1 deprecates, its type hints."""
+    """Leave out what MLflow 3.17 warns of in its own code: a loader SQLAlchemy 2.1 deprecates, its type hints."""
     import warnings
 
     with warnings.catch_warnings():
@@ -286,7 +290,11 @@ def _aliased(client: Any, name: str, alias: str) -> Any:
 
 
 def _run_tags(name: str, training: TrainingResult) -> dict[str, str]:
-    tags = {"task": training.task, "fingerprint": training.fingerprint, "mlflow.runName": f"{name} {training.fingerprint[:8]}"}
+    tags = {
+        "task": training.task,
+        "fingerprint": training.fingerprint,
+        "mlflow.runName": f"{name} {training.fingerprint[:8]}",
+    }
     if training.feature_service:
         tags["feature_service"] = training.feature_service
     return {**tags, **training.tags}
@@ -303,9 +311,9 @@ def _log_figures(client: Any, run_id: str, training: TrainingResult) -> None:
     for baseline, metrics in training.baselines.items():
         figures |= {f"baseline_{baseline}_{name}": value for name, value in _finite(metrics).items()}
     now_ms = _now_ms()
-    metrics = [Metric(name, value, now_ms, 0) for name, value in figures.items()]
+    logged = [Metric(name, value, now_ms, 0) for name, value in figures.items()]
     params = [Param(name, str(value)[:_PARAM_LENGTH]) for name, value in training.params.items()]
-    client.log_batch(run_id, metrics=metrics, params=params)
+    client.log_batch(run_id, metrics=logged, params=params)
 
 
 def _now_ms() -> int:

@@ -76,8 +76,8 @@ def write_report(report: Report, path: Path) -> Path:
         _facts(report.facts),
         "<h2>On the test period, beside the naive answers</h2>",
         _table({"this model": report.metrics, **report.baselines}, ours="this model"),
-        "<p class='soft'>Small print: 95 % interval, resampled by lead or deal. Lower is better for log-loss, Brier and "
-        "calibration error.</p>",
+        "<p class='soft'>Small print: 95 % interval, resampled by lead or deal. "
+        "Lower is better for log-loss, Brier and calibration error.</p>",
     ]
     if report.protocols:
         parts += ["<h2>By protocol</h2>", _table(report.protocols, ours="")]
@@ -112,7 +112,7 @@ def _table(rows: Mapping[str, Mapping[str, Metric]], *, ours: str) -> str:
 
 def _cell(metric: Metric | None) -> str:
     if metric is None or metric.value != metric.value:
-        return "–"
+        return "-"
     if metric.low is None or metric.high is None:
         return f"{metric.value:.4f}"
     return f"{metric.value:.4f}<small>{metric.low:.4f} to {metric.high:.4f}</small>"
@@ -135,7 +135,7 @@ def _findings(findings: Sequence[Finding]) -> str:
 def _trials(trials: Sequence[Trial]) -> str:
     rows = "".join(
         f"<tr><td>{trial.number} {html.escape(trial.library)}</td><td>{trial.state}</td>"
-        f"<td>{'–' if trial.log_loss is None else f'{trial.log_loss:.5f}'}</td><td>{trial.rounds or '–'}</td>"
+        f"<td>{'-' if trial.log_loss is None else f'{trial.log_loss:.5f}'}</td><td>{trial.rounds or '-'}</td>"
         f"<td>{trial.seconds:.1f} s</td></tr>"
         for trial in trials
     )

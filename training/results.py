@@ -27,7 +27,8 @@ class TrainingResult:
     Args:
         task: `lead`, `deal` or `forecast`.
         folder: The bundle: `manifest.json` and whatever else the loader reads. It is copied, never changed.
-        loader_module: Module with `_load_pyfunc(folder) -> object with predict(frame)`, so that MLflow can load the bundle.
+        loader_module: Module with `_load_pyfunc(folder) -> object with predict(frame)`, so that MLflow can load the
+            bundle.
         params: Parameters of the run (strings, numbers).
         metrics: Flat figures on the untouched test period, `auc`, `auc_low`, `auc_high`; NaN figures are left out.
         baselines: The same figures of the naive answers, by baseline.

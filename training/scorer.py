@@ -96,9 +96,9 @@ class Scorer:
     def confidence(self, matrix: Matrix, probability: Matrix) -> Matrix:
         """How far to trust each probability, 0 to 1.
 
-        The product of two shares: how well the test period pins down the outcome rate of rows with such a probability (1 minus
-        half the width of its 95 % interval, relative to the rate), and how much of what the model reads is known for the row (by
-        importance).
+        The product of two shares: how well the test period pins down the outcome rate of rows with such a probability
+            (1 minus half the width of its 95 % interval, relative to the rate), and how much of what the model reads is
+            known for the row (by importance).
         """
         certainty = np.array([_certainty(self.manifest, p) for p in probability.tolist()])
         known = (~np.isnan(matrix)) @ self._importance
@@ -121,8 +121,9 @@ class Scorer:
             top: Most reasons per side.
 
         Returns:
-            For leads: the six scores 0 to 100 (a component is None where the model reads no feature of it), probability, grade,
-            confidence, factors for and against. For deals: win probability, risk, factors. For both: version and validity.
+            For leads: the six scores 0 to 100 (a component is None where the model reads no feature of it),
+                probability, grade, confidence, factors for and against. For deals: win probability, risk, factors. For
+                both: version and validity.
 
         Raises:
             ContractError: if the ids are not one per row.

@@ -1,9 +1,10 @@
 """Splits by moment: what could have been known then trains, what came after tests.
 
-A split at a moment M: the test rows have as_of >= M and labels known at the cut; the past rows have as_of + horizon <= M and labels
-as known at M. The horizon between them is purged. The past is cut again, by time, into rows that train, rows that stop and
-steer the tuning, and the newest, which calibrate. Rows of an entity that also appears in a later slice of the past are left out of the
-earlier ones (a deal has many rows with one outcome; a model that has seen it looks too sure on the others). Between past and
+A split at a moment M: the test rows have as_of >= M and labels known at the cut; the past rows have as_of + horizon <=
+    M and labels as known at M. The horizon between them is purged. The past is cut again, by time, into rows that
+    train, rows that stop and steer the tuning, and the newest, which calibrate. Rows of an entity that also appears in
+    a later slice of the past are left out of the earlier ones (a deal has many rows with one outcome; a model that has
+    seen it looks too sure on the others). Between past and
 test no entity needs to be left out: the past labels are windows that ended before M.
 """
 
@@ -70,7 +71,8 @@ def choose_test_start(as_of: Times, usable: NDArray[np.bool_], *, share: float =
     """
     if not usable.any():
         raise TooLittleDataError(
-            "No row has a label yet", next_step="wait until the horizon of the first rows has passed, or load more history"
+            "No row has a label yet",
+            next_step="wait until the horizon of the first rows has passed, or load more history",
         )
     times = np.sort(as_of[usable])
     start = times[min(int(len(times) * (1.0 - share)), len(times) - 1)]

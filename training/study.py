@@ -1,7 +1,7 @@
 """The study: Optuna over LightGBM and XGBoost, log-loss on later rows, pruned by successive halving, resumable.
 
-The journal file is named by the model; the study in it by the training frame's fingerprint, so that a second run on the same frame goes on
-where the first one ended, and a new frame starts afresh.
+The journal file is named by the model; the study in it by the training frame's fingerprint, so that a second run on the
+same frame goes on where the first one ended, and a new frame starts afresh.
 """
 
 from __future__ import annotations

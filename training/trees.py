@@ -24,8 +24,13 @@ _BULK_ROWS = 512
 class TreeModel(Protocol):
     """A fitted set of trees. Margins are log-odds."""
 
-    library: Library
-    rounds: int
+    @property
+    def library(self) -> Library:
+        """Which library."""
+
+    @property
+    def rounds(self) -> int:
+        """Rounds that count."""
 
     def margin(self, matrix: Matrix, *, threads: int = 1) -> Matrix:
         """Log-odds, shape (n_rows,)."""

@@ -84,7 +84,8 @@ def versions_on_spine(spine: ir.Table, table: ir.Table, contract: Contract, *, k
             f"The spine lacks {', '.join(missing)}", expected=f"columns {key} and {AS_OF}", got=", ".join(spine.columns)
         )
     ranked = _ranked(table, contract)
-    moments = _newest_rank(spine.select(_key=spine[key], _moment=spine[AS_OF]).distinct(), ranked, contract)
+    as_of = spine[AS_OF].cast(ranked.schema()["_visible_from"])
+    moments = _newest_rank(spine.select(_key=spine[key], _moment=as_of).distinct(), ranked, contract)
     kept = [name for name in table.columns if name not in spine.columns]
     alive = _without_deleted(ranked)
     versions = alive.select(
@@ -92,7 +93,7 @@ def versions_on_spine(spine: ir.Table, table: ir.Table, contract: Contract, *, k
     )
     same_version = [moments._key == versions._version_key, moments._newest == versions._version_rank]
     matched = moments.left_join(versions, same_version).select("_key", "_moment", *kept)
-    joined = spine.left_join(matched, [spine[key] == matched._key, spine[AS_OF] == matched._moment])
+    joined = spine.left_join(matched, [spine[key] == matched._key, as_of == matched._moment])
     return joined.select(*spine.columns, *kept)
 
 

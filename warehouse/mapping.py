@@ -1,8 +1,8 @@
 """The shape of a source's mapping file: which files, how to read them, and what becomes of their columns.
 
 A mapping is declarative YAML beside this module. `files` says how each file is read and what type each of its columns
-has; `views` are named DuckDB queries over files, for what one expression per column cannot say; `tables` turns a file or
-view into a canonical table, a DuckDB expression per column; `models` holds the protocols of the models the source feeds.
+has. `views` are named DuckDB queries over files, for what one expression per column cannot say. `tables` turns a file
+or view into a canonical table, a DuckDB expression per column. `models` holds the protocols of the models it feeds.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ from common.errors import ContractError
 from warehouse.contracts import CONTRACTS, TIME_COLUMNS, Column, Contract
 
 if TYPE_CHECKING:
-    import duckdb
     import ibis.expr.types as ir
     import pyarrow as pa
+    from duckdb import DuckDBPyConnection
 
 SQL_TYPES: dict[str, str] = {
     "string": "VARCHAR",
@@ -23,7 +23,7 @@ SQL_TYPES: dict[str, str] = {
 }
 
 
-def open_connection() -> duckdb.DuckDBPyConnection:
+def open_connection() -> DuckDBPyConnection:
     """A new DuckDB database in memory: time zone UTC, and no extension is ever fetched."""
     import duckdb
 
@@ -34,7 +34,7 @@ def open_connection() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def first_row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
+def first_row(connection: DuckDBPyConnection, query: str) -> tuple[Any, ...]:
     """The first row of a query; reads to the end, because DuckDB refuses new work beside an unread result."""
     row: tuple[Any, ...] = connection.execute(query).fetchall()[0]
     return row
@@ -71,7 +71,7 @@ def all_columns(contract: Contract) -> tuple[Column, ...]:
 
 
 def create_view(
-    connection: duckdb.DuckDBPyConnection, contract: Contract, relation: str, present: Collection[str]
+    connection: DuckDBPyConnection, contract: Contract, relation: str, present: Collection[str]
 ) -> None:
     """Show `relation` (SQL) as the canonical table, in contract order; columns that are not `present` are null."""
     columns = ", ".join(
@@ -81,7 +81,7 @@ def create_view(
     connection.execute(f"CREATE OR REPLACE VIEW {quoted(contract.table)} AS SELECT {columns} FROM {relation}")  # noqa: S608
 
 
-def create_empty_view(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+def create_empty_view(connection: DuckDBPyConnection, contract: Contract) -> None:
     """Show the canonical table with its types and no rows."""
     create_view(connection, contract, "(SELECT 1 WHERE false)", ())
 
@@ -92,12 +92,19 @@ def parquet_relation(files: Sequence[str]) -> str:
     return f"read_parquet([{listed}], union_by_name = true)"
 
 
-def ibis_tables(connection: duckdb.DuckDBPyConnection) -> dict[str, ir.Table]:
-    """The canonical views of a connection as Ibis tables, all on one backend that nobody else uses."""
+def ibis_tables(connection: DuckDBPyConnection) -> dict[str, ir.Table]:
+    """The canonical views of a connection as Ibis tables, all on one backend that nobody else uses.
+
+    Their schemas come from the contracts: asking DuckDB for each would take longer than most queries.
+    """
     import ibis
+    import ibis.expr.operations as ops
 
     backend = ibis.duckdb.from_connection(connection)
-    return {table: backend.table(table) for table in CONTRACTS}
+    return {
+        contract.table: ops.DatabaseTable(contract.table, ibis.Schema.from_pyarrow(contract.arrow_schema), backend).to_expr()
+        for contract in CONTRACTS.values()
+    }
 
 
 def memory_tables(tables: Mapping[str, pa.Table]) -> dict[str, ir.Table]:

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 
 def ranked_versions(table: ir.Table, contract: Contract) -> ir.Table:
-    """Each thing's versions with `version_rank`, from the oldest to the newest, in the order that
-    `warehouse.as_known` keeps.
+    """Each thing's versions with `version_rank`, from the oldest to the newest, in the order of `warehouse.as_known`.
 
     By event_timestamp, then created_timestamp, then the other columns in the contract's order, nulls least. The order
     of two versions does not depend on which other versions there are.

@@ -1,4 +1,4 @@
-"""Hand-written neighbours of serving: a two-feature bundle that the real Scorer loads, and stores that can be switched off."""
+"""Hand-written neighbours of serving: a two-feature bundle for the real Scorer, and stores that can be switched off."""
 
 from __future__ import annotations
 
@@ -87,7 +87,8 @@ class Registry:
         if name not in self.aliases:
             return None
         version, bundle = self.aliases[name]
-        metrics = json.loads((bundle / "manifest.json").read_text())["metrics"] if bundle.is_dir() else {}
+        manifest = bundle / "manifest.json"
+        metrics = json.loads(manifest.read_text())["metrics"] if manifest.is_file() else {}
         return Aliased(version=version, bundle=bundle, metrics=metrics)
 
 
@@ -112,6 +113,7 @@ class Features:
     is_away: bool = False
     defect: Exception | None = None
     asked_at: datetime | None = None
+    sample: str | None = "a"
 
     def online(self, service: str, ids: Sequence[str], *, at: datetime) -> Answer:
         if self.is_away:
@@ -248,7 +250,14 @@ def stand(folder: Path, *, tasks: Sequence[str] = TASKS, champions: Sequence[str
         loads = {} if task != "forecast" else {"load": None}
         slots[task] = ChampionSlot(task, name=f"toy-{task}", registry=registry, **loads)
     moment = Moment(Settings(), Clock())
-    engine = Engine("toy", slots=slots, repository=features, forecasts=forecasts, moment=moment)
+    engine = Engine(
+        "toy",
+        slots=slots,
+        open_repository=lambda: features,
+        open_forecasts=lambda: forecasts,
+        moment=moment,
+        find_sample=lambda _task, _at: features.sample,
+    )
     engine.refresh()
     app = build_app(tasks, title="toy", about="toy")
     app.state.engine = engine

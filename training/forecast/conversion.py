@@ -94,13 +94,12 @@ def apply_win_probability(chances: FloatArray, win_probability: FloatArray, *, h
         horizon_days: Horizon of the deal model.
     """
     last = min(1 + round(horizon_days / _MONTH_DAYS), N_LAGS)
-    within, beyond = chances[:, :last].sum(axis=1), chances[:, last:].sum(axis=1)
+    within = chances[:, :last].sum(axis=1)
     known = ~np.isnan(win_probability)
     asked = np.clip(np.where(known, win_probability, within), 0.0, 1.0)
     inside = np.divide(asked, within, out=np.zeros_like(asked), where=within > 0)
     # A deal that the model thinks less likely to be won in time keeps its odds of being won later.
     outside = np.divide(1.0 - asked, 1.0 - within, out=np.ones_like(asked), where=within < 1)
-    outside = np.minimum(outside, np.divide(1.0 - asked, beyond, out=np.ones_like(asked), where=beyond > 0))
     scaled = np.hstack([chances[:, :last] * inside[:, None], chances[:, last:] * outside[:, None]])
     return np.where(known[:, None], scaled, chances)
 

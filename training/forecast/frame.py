@@ -13,7 +13,7 @@ from training.forecast.metrics import FloatArray
 from training.forecast.periods import Period
 from training.forecast.reconciliation import Hierarchy
 
-COMPONENTS = ("closed", "open", "new")
+COMPONENTS = ("closed", "open", "new", "renewal")
 QUANTILES = {"lower_95": 0.025, "lower_80": 0.1, "median": 0.5, "upper_80": 0.9, "upper_95": 0.975}
 KEYS = ("level", "entity_id", "period")
 

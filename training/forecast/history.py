@@ -9,12 +9,14 @@ from typing import Any
 import pandas as pd
 
 from common.errors import TooLittleDataError
+from training.forecast.periods import month_number, month_start
 
 DEAL_COLUMNS = ("opportunity_id", "status", "stage", "rep_id", "amount_usd", "close_date", "forecast_category")
 SALES_KINDS = ("booking", "expansion")
 UNASSIGNED = "unassigned"
 COMPANY = "company"
 LEVELS = (COMPANY, "region", "team", "rep")
+_SNAPSHOT_MONTHS = 24
 _NEEDED = ("opportunities", "transactions", "reps")
 
 
@@ -52,6 +54,7 @@ class PipelineHistory:
 
         deals = self._tables["opportunities"]
         times = ibis.memtable(pd.DataFrame({"as_of": pd.to_datetime(missing, utc=True).astype("datetime64[us, UTC]")}))
+        times = times.cast({"as_of": deals.event_timestamp.type()})
         known_from = deals.group_by("opportunity_id").agg(_from=ibis.greatest(deals.event_timestamp, deals.created_timestamp).min())
         spine = known_from.cross_join(times).filter(lambda t: t._from <= t.as_of).select("opportunity_id", "as_of")
         states = versions_on_spine(spine, deals, CONTRACTS["opportunities"], key="opportunity_id")
@@ -133,3 +136,10 @@ def booked_by_deal(transactions: pd.DataFrame) -> pd.DataFrame:
     sales = transactions[transactions["opportunity_id"].notna() & (transactions["amount_usd"] > 0)]
     grouped = sales.sort_values("event_timestamp", kind="stable").groupby("opportunity_id")
     return pd.DataFrame({"booked_at": grouped["event_timestamp"].min(), "booked_usd": grouped["amount_usd"].sum()})
+
+
+def snapshot_moments(at: datetime, *, first: datetime) -> list[datetime]:
+    """Month starts whose open deals are learned from at `at`: the two years before it, since `first`."""
+    month = month_number(at)
+    oldest = max(month - _SNAPSHOT_MONTHS, month_number(first) + 1)
+    return [month_start(number) for number in range(oldest, month)]

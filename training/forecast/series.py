@@ -6,7 +6,7 @@ Nothing here sees the test periods: method and reconciliation are chosen by erro
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -160,6 +160,18 @@ def apply_recipe(
     if bottom.min() >= 0:
         point, paths = np.maximum(point, 0.0), np.maximum(paths, 0.0)
     return SeriesForecast(bottom=point, paths=paths)
+
+
+def extend_recipe(recipe: SeriesRecipe, errors: FloatArray, hierarchy: Hierarchy) -> SeriesRecipe:
+    """The same choices, with one more origin's errors behind the intervals.
+
+    Args:
+        recipe: What was chosen.
+        errors: Actual minus forecast of the bottom series at the further origin, shape (n_bottom, h).
+        hierarchy: The levels.
+    """
+    window_errors = np.concatenate([recipe.window_errors, errors[None]])
+    return replace(recipe, window_errors=window_errors, factors=_factors(window_errors, hierarchy))
 
 
 def _cutoffs(n_periods: int, *, h: int, season_length: int, n_windows: int, step_size: int) -> tuple[int, ...]:

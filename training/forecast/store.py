@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ VALUES_FILE = "values.parquet"
 MANIFEST_FILE = "manifest.json"
 _LATEST = "latest.json"
 _FIXED = {*KEYS, "period_start", "period_end", "expected", "median", *COMPONENTS}
+_OF_ALL = ("as_of", "unit", "model_version", "created_at")
 _INTERVALS = {"80": ("lower_80", "upper_80"), "95": ("lower_95", "upper_95")}
 
 
@@ -51,7 +53,7 @@ class Forecast:
     values: pd.DataFrame
     details: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def forecast_id(self) -> str:
         """`20260101T000000Z-` and a digest of everything but `created_at`: the same forecast has the same id."""
         digest = hashlib.sha256()
@@ -59,8 +61,8 @@ class Forecast:
         digest.update(self.values.to_csv(index=False).encode())
         return f"{self.as_of:%Y%m%dT%H%M%SZ}-{digest.hexdigest()[:10]}"
 
-    def write(self, folder: Path) -> None:
-        """Write the values and the manifest into `folder`, which exists."""
+    def write(self, folder: Path, *, more: Mapping[str, Any] | None = None) -> None:
+        """Write the values and the manifest into `folder`, which exists; `more` are further JSON values of the manifest."""
         self.values.to_parquet(folder / VALUES_FILE, index=False)
         manifest = {
             "task": "forecast",
@@ -72,6 +74,7 @@ class Forecast:
             "created_at": self.created_at.isoformat(),
             "levels": list(self.levels),
             "details": dict(self.details),
+            **(more or {}),
         }
         (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
@@ -178,7 +181,9 @@ class Forecast:
             "created_at": self.created_at.isoformat(),
             "levels": {level: int((self.values["level"] == level).sum() // max(len(top), 1)) for level in self.levels},
             "periods": list(top["period"]),
-            "totals": [self._record(int(number)) for number in top.index],
+            "totals": [
+                {name: value for name, value in self._record(int(number)).items() if name not in _OF_ALL} for number in top.index
+            ],
         }
 
 

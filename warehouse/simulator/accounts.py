@@ -20,7 +20,7 @@ from warehouse.simulator.writer import Columns, handovers, ids, joined, stack, w
 
 @dataclass(frozen=True)
 class Accounts:
-    """The accounts in order of creation; arrays by account. `rep` is the first owner, `base` the number of first-day customers."""
+    """The accounts in order of creation, the `base` first-day customers first; `rep` is the first owner."""
 
     created: Ints
     company: Companies
@@ -44,12 +44,9 @@ def found(
     at: Ints,
     approached: Ints,
 ) -> tuple[Accounts, Ints, Ints]:
-    """Make the accounts.
+    """Make the accounts: first-day customers, the companies of `converted` leads (`at` that moment), `approached` ones.
 
-    Args:
-        converted: Leads that became an account.
-        at: When they did.
-        approached: When each deal without a lead was opened with a company that was no customer.
+    `approached` holds when each deal without a lead was opened with a company that was no customer.
 
     Returns:
         The accounts, the account of each converted lead, and the account of each approached company.

@@ -25,7 +25,8 @@ class SimulationConfig:
         reps: Salespeople over the whole span, >= 8 (one for each team).
         leads: Leads over the whole span, >= 1.
         deals: Deals over the whole span, >= 1; never fewer than the leads that converted.
-        scenario: What changes two thirds of the way through: nothing (`steady`), demand (`recession`), the product range
+        scenario: What changes two thirds of the way through: nothing (`steady`), demand (`recession`), the product
+        range
             (`new-product`) or the way of working (`process-change`).
 
     Raises:

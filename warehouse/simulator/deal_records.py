@@ -30,7 +30,8 @@ def expected_booking(calendar: Calendar, history: DealHistory) -> Floats:
     """Mean of `booked_amount` over the discount, given the amount as entered before the step."""
     before = np.concatenate([history.amount[:1], history.amount[:-1]])
     drift = 1 + p.AMOUNT_CHANGE * (np.exp(-0.02 + 0.15**2 / 2) - 1)
-    return before * drift * (1 - p.DISCOUNT_MOST / 2 - _extra_discount(calendar, history))
+    mean: Floats = before * drift * (1 - p.DISCOUNT_MOST / 2 - _extra_discount(calendar, history))
+    return mean
 
 
 def _extra_discount(calendar: Calendar, history: DealHistory) -> Floats:
@@ -47,7 +48,8 @@ def _perceived(config: SimulationConfig, deals: Deals, history: DealHistory, tru
     belief = p.STAGE_PROBABILITY[stage] * (1 - p.PERCEPTION_WEIGHT) + p.PERCEPTION_WEIGHT * known
     belief += reps.optimism[deals.rep[history.deal]] + rng.normal(0, p.PERCEPTION_SD, n)
     fresh = history.is_opening | (history.after != history.stage) | (rng.random(n) < p.PERCEPTION_REFRESH)
-    return belief[np.maximum.accumulate(np.where(fresh, np.arange(n), 0))]
+    held: Floats = belief[np.maximum.accumulate(np.where(fresh, np.arange(n), 0))]
+    return held
 
 
 def deal_versions(
@@ -77,7 +79,7 @@ def deal_versions(
     kept = np.flatnonzero(changed)
     deal, after = history.deal[kept], history.after[kept]
     status = np.where(after < WON, 0, after - WON + 1)
-    rows = rows_of(_fixed(config, deals, leads), deal) | {
+    rows = rows_of(_fixed(deals, leads), deal) | {
         "status": words(DEAL_STATUSES, status),
         "stage": words((*p.STAGES, p.WON_STAGE, p.LOST_STAGE), after),
         "amount_usd": amount[kept],
@@ -97,7 +99,7 @@ def deal_versions(
     return versions
 
 
-def _fixed(config: SimulationConfig, deals: Deals, leads: Leads) -> Columns:
+def _fixed(deals: Deals, leads: Leads) -> Columns:
     """The columns that stay the same over a deal's versions."""
     others = ("outbound", "expansion", "migration")
     sources = [name for name, _, _ in p.SOURCES] + list(others)

@@ -1,8 +1,9 @@
-"""Deals: where they come from, the weekly chain through the stages with hidden momentum, and what reps enter on the way.
+"""Deals: where they come from, their weekly chain through the stages with hidden momentum, what reps enter on the way.
 
-A deal's steps are calendar weeks, Monday 00:00 UTC to the next. In the week of its opening nothing moves; in each later week it
-advances (from Negotiation: is won), falls back, is lost, or stays, and then momentum may be lost or found. All chances depend on
-stage, momentum, the deal's quality and the calendar; the truth (truth.py) uses the same functions.
+A deal's steps are calendar weeks, Monday 00:00 UTC to the next. In the week of its opening nothing moves; in each
+later week it advances (from Negotiation: is won), falls back, is lost, or stays, and then momentum may be lost or
+found. All chances depend on stage, momentum, the deal's quality and the calendar; the truth (truth.py) uses the same
+functions.
 """
 
 from __future__ import annotations
@@ -254,7 +255,7 @@ class _Desk:
         return index[after < WON]
 
     def _enter(self, index: Ints, week: int, after: Ints, before: Ints) -> None:
-        """What reps write down this week: close dates slip or come nearer, amounts change, next steps are set or forgotten."""
+        """What reps write down this week: close dates slip or come nearer, amounts change, next steps are set."""
         rng, n = self.rng, len(index)
         today = int(self.calendar.first_monday // DAY + 7 * week)
         calm, close = ~self.stalled[index], self.close_day[index]

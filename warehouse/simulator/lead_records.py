@@ -106,9 +106,7 @@ def lead_versions(
 ) -> Columns:
     """All versions of all leads: new, working, qualified, the outcome, and a change of owner when a rep leaves.
 
-    Args:
-        account: Account of each converted lead, -1 for the others.
-        deal: Deal of each converted lead, -1 for the others.
+    `account` and `deal` hold what each converted lead became, -1 for the others.
     """
     rng = stream(config, "lead versions")
     never = np.full(leads.count, NEVER)
@@ -174,7 +172,7 @@ def _profile(config: SimulationConfig, leads: Leads) -> Columns:
 
 
 def lead_events(config: SimulationConfig, leads: Leads, paths: LeadPaths) -> Columns:
-    """Web and mail behaviour in sessions: before the first contact (known with it), at it, and while the lead is open."""
+    """Web and mail behaviour in sessions: before the first contact (known with it), at it, while the lead is open."""
     rng = stream(config, "lead events")
     sessions = stack([_first_contact(leads, paths), _earlier(rng, leads, paths), _later(rng, leads, paths)])
     length = 1 + rng.poisson(p.LEAD_EVENTS_PER_SESSION, len(sessions["lead"]))

@@ -1,9 +1,10 @@
 """Leads: who arrives, the hidden chain of intent that each follows, and how it ends.
 
-Each lead lives in 24-hour steps counted from its first contact. In a step it has one of four hidden states (`LEAD_STATES`); in that
-step it may convert or be disqualified, and if it does neither it may move one state up or down for the next step. All chances
-depend on the state and on the lead's quality; conversion also on the calendar. What can be seen (lead_behaviour.py) depends
-on the state of the step and on nothing that comes later, so that the truth (truth.py) is exact.
+Each lead lives in 24-hour steps counted from its first contact. In a step it has one of four hidden states
+(`LEAD_STATES`); in that step it may convert or be disqualified, and if it does neither it may move one state up or
+down for the next step. All chances depend on the state and on the lead's quality; conversion also on the calendar.
+What can be seen (lead_records.py) depends on the state of the step and on nothing that comes later, so that the
+truth (truth.py) is exact.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ def _effect(table: tuple[tuple[str, float, float], ...], index: Ints) -> Floats:
 
 @dataclass(frozen=True)
 class LeadRates:
-    """A set of leads' chances per step, each of shape (n, 4); conversion is still to be multiplied by the calendar's factor."""
+    """A set of leads' chances per step, each of shape (n, 4); conversion before the calendar's factor."""
 
     convert: Floats
     disqualify: Floats

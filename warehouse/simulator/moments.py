@@ -1,4 +1,4 @@
-"""Time in the simulated world: microseconds since 1970 (UTC), arrivals, working hours, the calendar's pull on people."""
+"""Time in the simulated world: microseconds since 1970 (UTC), arrivals, working hours, the calendar's pull."""
 
 from __future__ import annotations
 
@@ -138,7 +138,8 @@ class Calendar:
         """Factor on lead conversion of the 24 hours that begin on each calendar day from the start's on."""
         moments = self.start // DAY * DAY + np.arange(days, dtype=np.int64) * DAY
         season = p.MONTH_CLOSING[month(moments)]
-        return p.WEEKDAY_CONVERSION[weekday(moments)] * season * self.factor("convert", moments)
+        factors: Floats = p.WEEKDAY_CONVERSION[weekday(moments)] * season * self.factor("convert", moments)
+        return factors
 
     def advance_by_week(self, weeks: int) -> Floats:
         """Factor on a deal's advance, by week and stage, shape (weeks, 4)."""

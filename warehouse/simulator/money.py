@@ -77,8 +77,10 @@ def _installed(rng: np.random.Generator, calendar: Calendar, deals: Deals, accou
 def _renewals(rng: np.random.Generator, calendar: Calendar, contracts: Columns) -> Columns:
     """Each contract is renewed a year later, or never again."""
     current, parts = contracts, []
+    chance = np.where(contracts["deal"] >= 0, p.FIRST_RENEWAL, p.LATER_RENEWAL)
     for _ in range(int((calendar.end - calendar.start) // YEAR) + 2):
-        kept = np.flatnonzero(rng.random(len(current["moment"])) < p.RENEWAL_CHANCE)
+        kept = np.flatnonzero(rng.random(len(current["moment"])) < chance)
+        chance = np.full(len(kept), p.LATER_RENEWAL)
         current = rows_of(current, kept)
         current["moment"] = current["moment"] + YEAR
         current["amount"] = np.round(current["amount"] * p.RENEWAL_UPLIFT, -1)
@@ -124,8 +126,9 @@ def revenue_truth(
 ) -> Columns:
     """Booked and expected revenue by quarter for the company and each rep.
 
-    `expected_usd` adds up, over the quarter's weeks and the deals open at each Monday, the chance of being won that week times the
-    mean booking: what the deals' states gave reason to expect. Booked minus expected has mean 0. Renewals and credits are apart.
+    `expected_usd` adds up, over the quarter's weeks and the deals open at each Monday, the chance of being won that
+    week times the mean booking: what the deals' states gave reason to expect. Booked minus expected has mean 0.
+    Renewals and credits are apart.
     """
     quarters = _quarters(calendar)
     first, size = quarters[0], (reps.count + 1, len(quarters))
@@ -153,7 +156,7 @@ def revenue_truth(
 
 def _tabulated(quarters: Ints, reps: Reps, *, booked: Floats, expected: Floats, other: Floats) -> Columns:
     entity, period = np.indices(booked.shape).reshape(2, -1)
-    names = ["company"] + ids("R", np.arange(1, reps.count + 1), width=3).to_pylist()
+    names = ["company", *ids("R", np.arange(1, reps.count + 1), width=3).to_pylist()]
     return {
         "level": words(("company", "rep"), (entity > 0).astype(np.int64)),
         "entity_id": words(names, entity),
@@ -165,7 +168,7 @@ def _tabulated(quarters: Ints, reps: Reps, *, booked: Floats, expected: Floats, 
 
 
 def quota_versions(config: SimulationConfig, calendar: Calendar, money: Columns, reps: Reps) -> Columns:
-    """Quotas for reps, teams, regions and the company, set on the first day of each quarter from what was booked before."""
+    """Quotas of all levels, set on the first day of each quarter from what was booked before."""
     rng = stream(config, "quotas")
     quarters = _quarters(calendar)
     sales = money["kind"] < 2

@@ -15,17 +15,18 @@ from warehouse.simulator.moments import Floats, Ints
 from warehouse.simulator.writer import joined, words
 
 _FIRST = (
-    "Ada", "Bela", "Caro", "Dario", "Edda", "Falk", "Gita", "Hanno", "Ines", "Jonte", "Kaia", "Levi", "Mira", "Nuno", "Oda",
-    "Pavel", "Quinn", "Rosa", "Sami", "Tova", "Udo", "Vera", "Wim", "Xenia", "Yara", "Zeno",
+    "Ada", "Bela", "Caro", "Dario", "Edda", "Falk", "Gita", "Hanno", "Ines", "Jonte", "Kaia", "Levi", "Mira",
+    "Nuno", "Oda", "Pavel", "Quinn", "Rosa", "Sami", "Tova", "Udo", "Vera", "Wim", "Xenia", "Yara", "Zeno",
 )  # fmt: skip
 _LAST = (
-    "Abelmark", "Brandvold", "Castellin", "Dornfeld", "Ekstromer", "Farnholt", "Galindez", "Hartwell", "Isakovic", "Jandorf",
-    "Kestrelli", "Lindqvarn", "Morandes", "Nakagura", "Oberlind", "Pellegard", "Quistorf", "Rosmarin", "Sundarel", "Tarkovan",
-    "Uhlmark", "Valdorin", "Westerlo", "Yamadori", "Zelenik",
+    "Abelmark", "Brandvold", "Castellin", "Dornfeld", "Ekstromer", "Farnholt", "Galindez", "Hartwell",
+    "Isakovic", "Jandorf", "Kestrelli", "Lindqvarn", "Morandes", "Nakagura", "Oberlind", "Pellegard",
+    "Quistorf", "Rosmarin", "Sundarel", "Tarkovan", "Uhlmark", "Valdorin", "Westerlo", "Yamadori", "Zelenik",
 )  # fmt: skip
 _STEM = (
-    "Alder", "Basalt", "Cobalt", "Delta", "Ember", "Falcon", "Granite", "Harbor", "Indigo", "Juniper", "Keystone", "Lumen",
-    "Meridian", "Nimbus", "Orchard", "Pioneer", "Quarry", "Ridge", "Summit", "Timber", "Umbra", "Vertex", "Willow", "Zephyr",
+    "Alder", "Basalt", "Cobalt", "Delta", "Ember", "Falcon", "Granite", "Harbor", "Indigo", "Juniper",
+    "Keystone", "Lumen", "Meridian", "Nimbus", "Orchard", "Pioneer", "Quarry", "Ridge", "Summit", "Timber",
+    "Umbra", "Vertex", "Willow", "Zephyr",
 )  # fmt: skip
 _MIDDLE = ("bridge", "craft", "field", "forge", "gate", "line", "point", "stone", "wave", "works", "yard", "view")
 _FORM = ("Ltd", "Inc", "GmbH", "Group", "Partners", "Systems", "Labs", "Industries")
@@ -34,13 +35,15 @@ _FORM = ("Ltd", "Inc", "GmbH", "Group", "Partners", "Systems", "Labs", "Industri
 def choose(rng: np.random.Generator, shares: Sequence[float] | Floats, n: int) -> Ints:
     """`n` indexes drawn with the given shares (which need not add up to 1)."""
     cumulative = np.cumsum(np.asarray(shares, float))
-    return np.searchsorted(cumulative, rng.random(n) * cumulative[-1], side="right").astype(np.int64)
+    index: Ints = np.searchsorted(cumulative, rng.random(n) * cumulative[-1], side="right").astype(np.int64)
+    return index
 
 
 def choose_by_row(rng: np.random.Generator, weights: Floats) -> Ints:
     """One index per row, drawn with the row's weights, shape (n, k)."""
     cumulative = np.cumsum(weights, axis=1)
-    return np.asarray((cumulative < rng.random(len(weights))[:, None] * cumulative[:, -1:]).sum(axis=1), np.int64)
+    index: Ints = np.sum(cumulative < rng.random(len(weights))[:, None] * cumulative[:, -1:], axis=1, dtype=np.int64)
+    return index
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,8 @@ class Reps:
         there = (self.hired <= moments[:, None]) & (self.left > moments[:, None]) & (self.region == regions[:, None])
         rank = np.cumsum(there, axis=1)
         pick = (rng.random(len(moments)) * rank[:, -1]).astype(np.int64) + 1
-        return np.argmax(rank == pick[:, None], axis=1).astype(np.int64)
+        chosen: Ints = np.argmax(rank == pick[:, None], axis=1).astype(np.int64)
+        return chosen
 
     def owner_at(self, first: Ints, moments: Ints) -> Ints:
         """Who owns a thing at a moment, given its first owner: the successor once that one has left."""

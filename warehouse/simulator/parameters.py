@@ -1,15 +1,15 @@
 """Every number of the simulated world, in one place. Rates are per day for leads and per week for deals.
 
-The numbers are not estimates of any real company. They were set so that funnel rates, cycle lengths and the strength of the signal
-look like those that sales teams report: about one lead in ten converts within 90 days, three deals in ten are won after two to three
-months, and somebody who knew everything would rank outcomes with an AUC near 0.8.
+The numbers are not estimates of any real company. They were set so that funnel rates, cycle lengths and the strength
+of the signal look like those that sales teams report: about one lead in ten converts within 90 days, three deals in
+ten are won after two to three months, and somebody who knew everything would rank outcomes with an AUC near 0.8.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-# --- Time -------------------------------------------------------------------------------------------------------------------------
+# --- Time -------------------------------------------------------------------------------------------------------------
 GROWTH_PER_YEAR = 0.12
 """Yearly growth of arrivals."""
 MONTH_ARRIVALS = np.array([0.92, 1.0, 1.07, 1.0, 1.03, 1.0, 0.88, 0.84, 1.08, 1.1, 1.08, 0.84])
@@ -25,7 +25,7 @@ WEEKDAY_BEHAVIOUR = np.array([1.0, 1.0, 1.0, 0.95, 0.75, 0.35, 0.5])
 BUSINESS_HOURS = (8.0, 18.0)
 """Working day, UTC; moments are uniform in it, Monday to Friday."""
 
-# --- Organisation -----------------------------------------------------------------------------------------------------------------
+# --- Organisation -----------------------------------------------------------------------------------------------------
 TEAMS: tuple[tuple[str, str], ...] = (
     ("Americas East", "Americas"),
     ("Americas West", "Americas"),
@@ -52,7 +52,7 @@ LEAVERS = 0.2
 SKILL_SD = 1.0
 """Reps' skill is standard normal; it enters outcomes through LEAD_SKILL and DEAL_SKILL."""
 
-# --- Products, campaigns ------------------------------------------------------------------------------------------------------------
+# --- Products, campaigns ----------------------------------------------------------------------------------------------
 PRODUCTS: tuple[tuple[str, str, float, float, float, float], ...] = (
     ("Ledger Start", "Ledger", 6_000.0, 0.30, 1.25, 0.15),
     ("Ledger Pro", "Ledger", 14_000.0, 0.26, 1.0, 0.05),
@@ -61,7 +61,7 @@ PRODUCTS: tuple[tuple[str, str, float, float, float, float], ...] = (
     ("Signal Suite", "Signal", 24_000.0, 0.12, 0.88, -0.1),
     ("Beacon", "Beacon", 9_000.0, 0.0, 1.15, 0.35),
 )
-"""Name, family, list price in USD, share of deals, speed, effect on winning. Beacon is sold only after `new-product` sets in."""
+"""Name, family, list price in USD, share of deals, speed, effect on winning. Beacon comes with `new-product`."""
 BEACON_SHARE = 0.3
 CHANNELS = ("paid_search", "webinar", "trade_show", "social", "list_purchase")
 CAMPAIGN_EFFECT_SD = 0.2
@@ -71,7 +71,7 @@ COMPETITOR_EFFECT = np.array([0.3, -0.55, -0.2, -0.35, -0.1])
 COMPETITOR_KNOWN_AT_OPENING = 0.25
 COMPETITOR_FOUND_PER_WEEK = 0.1
 
-# --- Profiles of companies and people -----------------------------------------------------------------------------------------------
+# --- Profiles of companies and people ---------------------------------------------------------------------------------
 INDUSTRIES: tuple[tuple[str, float, float, str], ...] = (
     ("Manufacturing", 0.16, 0.35, "manufacturing"),
     ("Financial Services", 0.12, 0.45, "Fin. Services"),
@@ -124,21 +124,21 @@ MESSY_INDUSTRY, MESSY_COUNTRY, TYPO = 0.04, 0.03, 0.02
 DUPLICATES = 0.01
 """Share of the leads that repeat an earlier one; they never convert."""
 
-# --- Leads: a hidden chain of intent --------------------------------------------------------------------------------------------------
+# --- Leads: a hidden chain of intent ----------------------------------------------------------------------------------
 LEAD_STATES = ("dormant", "aware", "interested", "evaluating")
 LEAD_DAYS = 180
 """A lead's chain runs this long; afterwards it stays as it is."""
 LEAD_HORIZON_DAYS = 90
 LEAD_TRUTH_DAYS = (0, 1, 3, 7, 14, 30, 60)
-LEAD_START = np.array([0.42, 0.36, 0.16, 0.06])
+LEAD_START = np.array([0.52, 0.33, 0.12, 0.03])
 """Chances of the first state for a lead of quality 0; quality tilts them by LEAD_START_TILT per state."""
 LEAD_START_TILT = 0.35
-LEAD_UP = np.array([0.008, 0.022, 0.05, 0.0])
+LEAD_UP = np.array([0.006, 0.016, 0.034, 0.0])
 LEAD_DOWN = np.array([0.0, 0.05, 0.07, 0.07])
-LEAD_CONVERT = np.array([0.00015, 0.0007, 0.0045, 0.034])
+LEAD_CONVERT = np.array([0.00025, 0.0009, 0.0038, 0.019])
 LEAD_DISQUALIFY = np.array([0.0085, 0.006, 0.004, 0.002])
 LEAD_DUPLICATE_DISQUALIFY = 0.08
-LEAD_UP_QUALITY, LEAD_CONVERT_QUALITY, LEAD_DISQUALIFY_QUALITY = 0.5, 0.6, -0.35
+LEAD_UP_QUALITY, LEAD_CONVERT_QUALITY, LEAD_DISQUALIFY_QUALITY = 0.5, 0.5, -0.35
 """How strongly quality moves each rate (log scale)."""
 LEAD_LATENT_SD = 0.45
 """What no column tells about a lead."""
@@ -175,7 +175,7 @@ LEAD_INBOUND = np.array([0.02, 0.08, 0.25, 0.45])
 LEAD_REACHED = np.array([0.08, 0.25, 0.5, 0.7])
 """Chance that a touch reaches the person."""
 
-# --- Deals: weekly steps through the stages, with hidden momentum ---------------------------------------------------------------------
+# --- Deals: weekly steps through the stages, with hidden momentum -----------------------------------------------------
 STAGES = ("Prospecting", "Qualification", "Proposal", "Negotiation")
 WON_STAGE, LOST_STAGE = "Closed Won", "Closed Lost"
 STAGE_PROBABILITY = np.array([0.1, 0.25, 0.45, 0.7])
@@ -185,8 +185,8 @@ DEAL_WEEKS = 104
 DEAL_HORIZON_STEPS = 26
 """Weekly steps that 180 days cover."""
 DEAL_HORIZON_DAYS = 180
-DEAL_ADVANCE = np.array([0.44, 0.40, 0.38, 0.37])
-DEAL_LOSE = np.array([0.062, 0.056, 0.05, 0.046])
+DEAL_ADVANCE = np.array([0.235, 0.21, 0.2, 0.2])
+DEAL_LOSE = np.array([0.047, 0.053, 0.059, 0.062])
 DEAL_REGRESS = np.array([0.0, 0.015, 0.02, 0.025])
 STALLED_ADVANCE, STALLED_LOSE = 0.28, 1.75
 STALL, REVIVE = 0.13, 0.14
@@ -204,7 +204,7 @@ QUARTER_END_CLOSE, QUARTER_START_CLOSE = 1.5, 0.75
 """Negotiations close more readily at the end of a quarter, less so at its start."""
 MOST_ADVANCE, MOST_LOSE = 0.72, 0.25
 """Ceilings of the weekly chances."""
-MIGRATED_SHARE = 0.055
+MIGRATED_SHARE = 0.065
 """Share of the deals that stand, half way, in the CRM on the first days: the backlog loaded when it went live."""
 MIGRATED_STAGES = np.array([0.3, 0.27, 0.23, 0.2])
 EXPANSION_SHARE = 0.36
@@ -238,22 +238,23 @@ INBOUND = (0.13, 0.36)
 """Chance that an email or call comes from the customer, stalled and with momentum."""
 GOOD_OUTCOME = (0.28, 0.62)
 
-# --- Money ----------------------------------------------------------------------------------------------------------------------------
+# --- Money ------------------------------------------------------------------------------------------------------------
 DISCOUNT_MOST, DISCOUNT_QUARTER_END = 0.2, 0.04
-RENEWAL_CHANCE, RENEWAL_UPLIFT = 0.78, 1.03
+FIRST_RENEWAL, LATER_RENEWAL, RENEWAL_UPLIFT = 0.3, 0.78, 1.03
+"""Chance that a deal is renewed after a year (most are sold for good), and that a renewed contract is again."""
 CREDIT_CHANCE = 0.015
 QUOTA_STRETCH = 1.1
-PLAN_WIN_RATE, PLAN_AMOUNT_USD = 0.3, 30_000.0
+PLAN_WIN_RATE, PLAN_AMOUNT_USD = 0.3, 20_000.0
 """What the plan of the first quarter assumes."""
 
-# --- Late entry -----------------------------------------------------------------------------------------------------------------------
+# --- Late entry -------------------------------------------------------------------------------------------------------
 LATE_ACTIVITY, LATE_ACTIVITY_DAYS = 0.05, 9.0
 LATE_STAGE, LATE_STAGE_DAYS = 0.15, 4.0
 LATE_CLOSE, LATE_CLOSE_DAYS = 0.15, 6.0
 LATE_LEAD, LATE_LEAD_DAYS = 0.6, 3.0
 """Share of the leads of trade shows and bought lists that are loaded days later; all other leads are known at once."""
 
-# --- Scenarios: factors from the change on --------------------------------------------------------------------------------------------
+# --- Scenarios: factors from the change on ----------------------------------------------------------------------------
 RECESSION = {"arrivals": 0.8, "convert": 0.7, "advance": 0.85, "lose": 1.35, "amount": 0.88}
 PROCESS_CHANGE = {"arrivals": 1.0, "convert": 1.0, "advance": 1.2, "lose": 1.25, "amount": 1.0}
 STEADY = {"arrivals": 1.0, "convert": 1.0, "advance": 1.0, "lose": 1.0, "amount": 1.0}

@@ -1,34 +1,43 @@
 """The truths: exact probabilities under the model that made the world, computed backwards along its chains.
 
-*Lead*: P(converts in (as_of, as_of + 90 days]) given that it is open at as_of, its hidden state in the 24-hour step that begins at
-as_of, its latent quality (which holds profile, campaign, first rep's skill and noise) and the calendar, scenario included.
+*Lead*: P(converts in (as_of, as_of + 90 days]) given that it is open at as_of, its hidden state in the 24-hour step
+that begins at as_of, its latent quality (which holds profile, campaign, first rep's skill and noise) and the
+calendar, scenario included.
 
-*Deal*: P(is ever won), P(is won in (as_of, as_of + 180 days]) given that it is open at as_of, its stage and hidden momentum, its latent
-quality (which holds company, product, true competitor, first rep's skill, amount at opening and noise) and the calendar.
+*Deal*: P(is ever won), P(is won in (as_of, as_of + 180 days]) given that it is open at as_of, its stage and hidden
+momentum, its latent quality (which holds company, product, true competitor, first rep's skill, amount at opening and
+noise) and the calendar.
 
-Both condition on more than anybody could see, and whatever can be seen up to as_of depends on the past of these states alone. So no
-model that uses only what was known at as_of has a lower expected log-loss than the truth. No feature may read these files.
+Both condition on more than anybody could see, and whatever can be seen up to as_of depends on the past of these
+states alone. So no model that uses only what was known at as_of has a lower expected log-loss than the truth. No
+feature may read these files.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from warehouse.simulator import parameters as p
-from warehouse.simulator.deals import WON, DealHistory, DealRates, Deals, closed_at, deal_rates
-from warehouse.simulator.leads import LeadPaths, Leads, lead_rates
+from warehouse.simulator.deals import WON, DealHistory, DealRates, Deals, deal_rates
+from warehouse.simulator.leads import LeadPaths, LeadRates, Leads, lead_rates
 from warehouse.simulator.moments import DAY, Bools, Calendar, Floats, Ints, worked_share
 from warehouse.simulator.writer import Columns, ids
+
+Array = npt.NDArray[Any]
+"""Floats of either precision."""
 
 
 def lead_truth(calendar: Calendar, leads: Leads, paths: LeadPaths) -> Columns:
     """True probability of each lead at creation and at days 1, 3, 7, 14, 30, 60 while it is open."""
     lead, day = [], []
-    for offset in p.LEAD_TRUTH_DAYS:
-        as_of = leads.created + offset * DAY
+    for days in p.LEAD_TRUTH_DAYS:
+        as_of = leads.created + days * DAY
         open_then = np.flatnonzero((paths.outcome_at > as_of) & (as_of < calendar.end))
         lead.append(open_then)
-        day.append(np.full(len(open_then), offset))
+        day.append(np.full(len(open_then), days, np.int64))
     who, offset = np.concatenate(lead), np.concatenate(day)
     return {
         "lead_id": ids("L", who + 1, width=6),
@@ -40,26 +49,23 @@ def lead_truth(calendar: Calendar, leads: Leads, paths: LeadPaths) -> Columns:
 
 def _lead_probability(calendar: Calendar, leads: Leads, paths: LeadPaths, who: Ints, offset: Ints) -> Floats:
     """Backward recursion over the 90 steps after `offset` for every hidden state; then the state that was."""
-    rates = lead_rates(leads, who)
+    rates = LeadRates(**{name: values.astype(np.float32) for name, values in vars(lead_rates(leads, who)).items()})
     horizon = p.LEAD_HORIZON_DAYS
-    factor = calendar.conversion_by_day((calendar.end - calendar.start) // DAY + horizon + 2)
+    factor = calendar.conversion_by_day((calendar.end - calendar.start) // DAY + horizon + 2).astype(np.float32)
     first_day = leads.first_day(calendar)[who] + offset
-    value = np.zeros(rates.convert.shape)
+    value: Array = np.zeros(rates.convert.shape, np.float32)
+    stay = 1.0 - rates.up - rates.down
     for step in range(horizon - 1, -1, -1):
         convert = np.minimum(rates.convert * factor[first_day + step][:, None], 0.6)
-        following = value * (1.0 - rates.up - rates.down)
+        following = value * stay
         following[:, :-1] += rates.up[:, :-1] * value[:, 1:]
         following[:, 1:] += rates.down[:, 1:] * value[:, :-1]
-        following[:, -1] += rates.up[:, -1] * value[:, -1]
-        following[:, 0] += rates.down[:, 0] * value[:, 0]
         value = convert + np.maximum(1.0 - convert - rates.disqualify, 0.0) * following
-    return value[np.arange(len(who)), paths.states[offset, who].astype(np.int64)]
+    return np.asarray(value[np.arange(len(who)), paths.states[offset, who].astype(np.int64)], np.float64)
 
 
-def _step_back(
-    value: Floats, rates: DealRates, *, advance: Floats, lose: Floats, win_value: Floats | float
-) -> tuple[Floats, Floats]:
-    """One week backwards: the value before the step, shape (n, 4, 2), and the chance of advancing in it."""
+def _step_back(value: Array, rates: DealRates, *, advance: Array, lose: Array, win_value: Array | float) -> Array:
+    """One week backwards: the value of each state before the step, shape (n, 4, 2); a win is worth `win_value`."""
     kept = np.stack(
         [
             value[:, :, 0] + rates.stall[:, None] * (value[:, :, 1] - value[:, :, 0]),
@@ -70,11 +76,11 @@ def _step_back(
     forward = np.minimum(rates.advance * advance[:, :, None], p.MOST_ADVANCE)
     lost = np.minimum(rates.lose * lose[:, None, None], p.MOST_LOSE)
     back = p.DEAL_REGRESS[:, None]
-    before = (1.0 - forward - lost - back) * kept
+    before: Array = (1.0 - forward - lost - back) * kept
     before[:, :-1] += forward[:, :-1] * kept[:, 1:]
     before[:, -1] += forward[:, -1] * (win_value[:, None] if isinstance(win_value, np.ndarray) else win_value)
     before[:, 1:] += back[1:] * kept[:, :-1]
-    return before, forward
+    return before
 
 
 class DealTruth:
@@ -105,24 +111,24 @@ class DealTruth:
         result = np.zeros(len(age))
         for weeks_old in range(p.DEAL_WEEKS - 1, 0, -1):
             week = opening + weeks_old
-            value, _ = _step_back(value, rates, advance=advance[week], lose=lose[week], win_value=1.0)
+            value = _step_back(value, rates, advance=advance[week], lose=lose[week], win_value=1.0)
             rows = order[bounds[weeks_old] : bounds[weeks_old + 1]]
             result[rows] = value[self.history.deal[rows], self.stage[rows], self.stalled[rows].astype(np.int64)]
         return result
 
     def within_horizon(self) -> Floats:
-        """P(won in (as_of, as_of + 180 days]): 26 steps backwards; the last may count in part, as news falls in working hours."""
+        """P(won in (as_of, as_of + 180 days]): 26 steps backwards; the last may count in part, by working time."""
         steps = p.DEAL_HORIZON_STEPS
-        full = DealRates(*_single(deal_rates(self.deals, self.history.deal)))
+        rates = _single_precision(deal_rates(self.deals, self.history.deal))
         advance, lose = self._calendar_factors(int(self.first_step.max()) + steps + 1)
         last = self.as_of + p.DEAL_HORIZON_DAYS * DAY
         share = worked_share((last - self.calendar.mondays(self.first_step + steps - 1)).clip(0)).astype(np.float32)
-        value = np.zeros((len(share), len(p.STAGES), 2), np.float32)
+        value: Array = np.zeros((len(share), len(p.STAGES), 2), np.float32)
         for step in range(steps - 1, -1, -1):
             week = self.first_step + step
             counted = share if step == steps - 1 else 1.0
             factor, lost = advance[week].astype(np.float32), lose[week].astype(np.float32)
-            value, _ = _step_back(value, full, advance=factor, lose=lost, win_value=counted)
+            value = _step_back(value, rates, advance=factor, lose=lost, win_value=counted)
         chosen = value[np.arange(len(share)), self.stage, self.stalled.astype(np.int64)]
         return chosen.astype(np.float64)
 
@@ -135,7 +141,7 @@ class DealTruth:
         return np.where(self._may_be_won(), np.minimum(chance, p.MOST_ADVANCE), 0.0)
 
     def _may_be_won(self) -> Bools:
-        return ~self.history.is_opening & (self.stage == WON - 1)
+        return np.asarray(~self.history.is_opening & (self.stage == WON - 1))
 
     def columns(self) -> Columns:
         """The file of deal truths: rows up to the end."""
@@ -149,9 +155,6 @@ class DealTruth:
         }
 
 
-def _single(rates: DealRates) -> tuple[Floats, Floats, Floats, Floats]:
-    """The rates in single precision: half the memory of the longest recursion."""
-    return tuple(getattr(rates, name).astype(np.float32) for name in ("advance", "lose", "stall", "revive"))  # type: ignore[return-value]
-
-
-__all__ = ["DealTruth", "closed_at", "lead_truth"]
+def _single_precision(rates: DealRates) -> DealRates:
+    """Half the memory and time for the longest recursion."""
+    return DealRates(**{name: values.astype(np.float32) for name, values in vars(rates).items()})

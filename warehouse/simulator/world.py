@@ -37,9 +37,10 @@ def simulate(
 ) -> dict[str, int]:
     """Write a simulated CRM's history and its hidden truths; the same configuration gives the same bytes.
 
-    Nothing in `landing` happened or became known after `config.end`. The truths go to another folder, because no feature may
-    read them: `lead_truth.parquet` (lead_id, as_of, true_probability within 90 days), `deal_truth.parquet` (opportunity_id, as_of:
-    opening and every Monday 00:00 UTC while open; true_probability of ever being won, and within 180 days), `revenue_truth.parquet`.
+    Nothing in `landing` happened or became known after `config.end`. The truths go to another folder, because no
+    feature may read them: `lead_truth.parquet` (lead_id, as_of, true_probability within 90 days),
+    `deal_truth.parquet` (opportunity_id, as_of: opening and every Monday 00:00 UTC while open; true_probability of
+    ever being won, and within 180 days), `revenue_truth.parquet`.
 
     Args:
         config: Span, size, seed, scenario.

@@ -1,0 +1,76 @@
+"""The deal model: P(an open deal is won within the horizon), with risk and reasons."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from common.errors import InputError
+from common.settings import Settings
+from training.labels import DEAL_WON
+from training.recipe import Recipe, train_classifier
+from training.results import TrainingOutcome
+from training.study import Progress
+
+if TYPE_CHECKING:
+    from features.repository import FeatureRepository
+    from training.registry import ModelRegistry
+    from warehouse.sources import Source
+    from warehouse.store import Warehouse
+
+FEATURE_SERVICE = "deal_win_v1"
+
+
+def train_deal(
+    repository: FeatureRepository,
+    warehouse: Warehouse,
+    registry: ModelRegistry,
+    source: Source,
+    *,
+    trials: int,
+    settings: Settings,
+    progress: Progress | None = None,
+) -> TrainingOutcome:
+    """Train, judge, register and maybe promote the deal model of a workspace.
+
+    Args:
+        repository: Features of the workspace.
+        warehouse: Its history.
+        registry: Where the model goes.
+        source: The source; its deal protocol says horizon, spine and split.
+        trials: Trials of the study in all; those an earlier run made on the same frame count.
+        settings: Seed, threads and what "now" is.
+        progress: Told (what, done, total).
+
+    Raises:
+        InputError: if the source feeds no deal model.
+        TooLittleDataError: if there are too few won or lost deals; the message says how many.
+        LeakError: if a field knows the outcome.
+        UnavailableError: if the registry cannot be reached.
+    """
+    protocol = source.deal
+    if protocol is None:
+        raise InputError(f"The source '{source.name}' feeds no deal model", next_step="choose a source that has deals")
+    mode = protocol.spine
+
+    def spine(history: Warehouse, until: datetime) -> pa.Table:
+        from features.spines import deal_history_spine
+
+        return deal_history_spine(history, mode=mode, until=until)
+
+    recipe = Recipe(
+        task="deal",
+        feature_service=FEATURE_SERVICE,
+        outcome=DEAL_WON,
+        horizon_days=protocol.horizon_days,
+        spine=spine,
+        by_entity=mode == "stage_entries",
+        test_from=protocol.test_from,
+        test_share=protocol.test_share,
+        stage="stage",
+    )
+    return train_classifier(
+        recipe, repository, warehouse, registry, source, trials=trials, settings=settings, progress=progress
+    )

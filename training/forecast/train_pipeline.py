@@ -1,0 +1,165 @@
+"""Training of the forecast from deals: backtest on rolling origins, then the forecast as of now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from training.forecast.backtest import (
+    PIPELINE_BASELINES,
+    backtest_metrics,
+    backtest_origins,
+    backtest_pipeline,
+    baseline_metrics,
+)
+from training.forecast.frame import summarise
+from training.forecast.history import COMPANY, LEVELS, PipelineHistory, snapshot_moments
+from training.forecast.periods import Period, month_number, period_of, periods_within
+from training.forecast.pipeline import WinProbabilities, forecast_pipeline
+from training.forecast.pipeline_baselines import quota_values
+from training.forecast.results import Trained
+from training.forecast.store import Forecast
+
+if TYPE_CHECKING:
+    from common.settings import Settings
+    from features.repository import FeatureRepository
+    from training.registry import ModelRegistry
+    from warehouse.sources import ForecastProtocol
+    from warehouse.store import Warehouse
+
+Progress = Callable[[str, int, int], None]
+
+N_PATHS = 500
+MOST_ORIGINS = 6
+_LEAST_MONTHS_AHEAD = 12
+_PAST_COLUMNS = ("level", "entity_id", "period", "expected", "median", "lower_80", "upper_80", "lower_95", "upper_95", "actual")
+
+
+def train_pipeline(
+    repository: FeatureRepository,
+    warehouse: Warehouse,
+    registry: ModelRegistry,
+    protocol: ForecastProtocol,
+    *,
+    settings: Settings,
+    at: datetime,
+    progress: Progress | None = None,
+) -> Trained:
+    """Backtest and forecast booked revenue of company, regions, teams and reps.
+
+    Args:
+        repository: Features, for the deal champion's probabilities of the open deals.
+        warehouse: The history.
+        registry: Where the deal champion is found; without one the rates learned by stage and days to close speak.
+        protocol: Horizon and season.
+        settings: Seed.
+        at: The moment to forecast from.
+        progress: Told (what, done, total).
+
+    Raises:
+        TooLittleDataError: if there is too little history, or no quarter to judge the forecast on.
+    """
+    seed, season = settings.training.seed, protocol.season_length
+    history = PipelineHistory(warehouse.ibis())
+    quarters = backtest_origins(history, until=at, most=MOST_ORIGINS)
+    known = history.first_known(at)
+    if len(known):
+        history.prepare([*snapshot_moments(at, first=known.min()), *(quarter.start for quarter in quarters), at])
+    options: dict[str, Any] = {"season_length": season, "n_paths": N_PATHS, "seed": seed}
+    rows, factors = backtest_pipeline(history, quarters, until=at, progress=progress, **options)
+    probabilities, warnings = _champion_probabilities(repository, warehouse, registry, at=at)
+    if progress is not None:
+        progress("forecast", len(quarters), len(quarters))
+    months = _months(at, horizon=protocol.horizon)
+    made = forecast_pipeline(history, at=at, months=months, win_probabilities=probabilities, **options)
+    bottom = replace(made.bottom, factors=factors)
+    first = month_number(at)
+    periods = [period for period in periods_within(months) if period.first_month + period.n_months > first]
+    values = summarise(bottom, periods)
+    quotas = quota_values(history, periods, at=at)
+    values = values.merge(quotas, on=["level", "entity_id", "period"], how="left")
+    quarterly = rows[rows["grain"] == "quarter"].reset_index(drop=True)
+    metrics = backtest_metrics(quarterly, LEVELS)
+    monthly = backtest_metrics(rows[rows["grain"] == "month"], LEVELS)
+    metrics |= {f"monthly_{name}": value for name, value in monthly.items() if name.startswith("wape")}
+    forecast = Forecast(
+        as_of=at,
+        kind="pipeline",
+        unit=protocol.unit,
+        model_version="unregistered",
+        created_at=datetime.now(UTC),
+        levels=LEVELS,
+        values=values,
+        details=made.details,
+    )
+    upcoming = period_of(at + timedelta(days=1), "quarter")
+    if upcoming.start <= at:
+        upcoming = upcoming.shifted(1)
+    return Trained(
+        forecast=forecast,
+        backtest=quarterly,
+        metrics=metrics,
+        baselines=baseline_metrics(quarterly, LEVELS, PIPELINE_BASELINES),
+        baseline_names=PIPELINE_BASELINES,
+        past=past_of(quarterly, COMPANY, PIPELINE_BASELINES),
+        next_period=upcoming.name,
+        params={"n_paths": N_PATHS, "origins": len(quarters), "seed": seed, "season_length": season, **_scalars(made.details)},
+        frame={
+            "quarters": [quarter.name for quarter in quarters],
+            "snapshots": made.details["snapshots_learned_from"],
+            "as_of": at.isoformat(),
+        },
+        verdict=_verdict(quarters),
+        warnings=warnings,
+    )
+
+
+def past_of(rows: pd.DataFrame, level: str, baselines: tuple[str, ...]) -> dict[str, Any]:
+    """The newest period of one level's first entity in a backtest, as JSON values."""
+    of_level = rows[rows["level"] == level]
+    newest = of_level.sort_values(["period_start"]).iloc[-1]
+    found: dict[str, Any] = {name: newest[name] for name in _PAST_COLUMNS}
+    found["as_of"] = pd.Timestamp(newest["origin"]).isoformat()
+    found["baselines"] = {name: float(newest[name]) for name in baselines if pd.notna(newest.get(name))}
+    return {name: float(value) if isinstance(value, float) else value for name, value in found.items()}
+
+
+def _months(at: datetime, *, horizon: int) -> range:
+    """From the January of the moment's year to the end of the quarter that holds the horizon's last month."""
+    month = month_number(at)
+    last = month + max(horizon, _LEAST_MONTHS_AHEAD)
+    return range(month // 12 * 12, last // 3 * 3 + 3)
+
+
+def _champion_probabilities(
+    repository: FeatureRepository, warehouse: Warehouse, registry: ModelRegistry, *, at: datetime
+) -> tuple[WinProbabilities | None, list[str]]:
+    champion = registry.champion(repository.workspace.model_name("deal"))
+    if champion is None:
+        return None, ["There is no deal champion: open deals count with the rates learned by stage and days to close."]
+    from training.batch import open_frame
+    from training.scorer import Scorer
+
+    scorer = Scorer.load(champion.bundle)
+    frame = open_frame(repository, warehouse, scorer, task="deal", at=at)
+    columns = {entry.name: frame[entry.name].to_pylist() for entry in scorer.manifest.features}
+    probability = scorer.probability(scorer.encode(columns))
+    by_deal = pd.Series(probability, index=frame["opportunity_id"].to_pylist(), dtype="float64")
+    return WinProbabilities(by_deal[~by_deal.index.duplicated()], scorer.manifest.horizon_days, champion.version), []
+
+
+def _scalars(details: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in details.items() if isinstance(value, int | float | str)}
+
+
+def _verdict(quarters: list[Period]) -> list[str]:
+    return [
+        f"Judged on {len(quarters)} quarters ({quarters[0].name} to {quarters[-1].name}), each forecast at its first instant from what "
+        "was known then.",
+        "In the backtest open deals are won at the rates learned at each origin by stage and days to close. Today's deal champion "
+        "has learned from outcomes later than those origins, so it speaks only in the forecast as of now.",
+    ]
