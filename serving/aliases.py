@@ -50,8 +50,12 @@ class AliasReader:
         self._settings = settings
         self._home = settings.mlruns.resolve()
 
-    def find(self, name: str) -> Aliased | None:
+    def find(self, name: str, *, known: Aliased | None = None) -> Aliased | None:
         """The champion of `name`, or None where nothing was promoted yet.
+
+        Args:
+            name: Registered model.
+            known: What was found before; given back unread if it still carries the alias.
 
         Raises:
             UnavailableError: if the registry cannot be reached.
@@ -65,6 +69,8 @@ class AliasReader:
             return self._from_mlflow(name)
         if version is None:
             return None
+        if known is not None and known.version == version:
+            return known
         bundle = self._home / "bundles" / name / version
         manifest = bundle / "manifest.json"
         if not manifest.is_file():

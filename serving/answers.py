@@ -62,9 +62,7 @@ class _Scored(_Answer):
     request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
 
 
-class LeadScore(_Scored):
-    """How likely a lead is to convert, and why."""
-
+class _LeadFigures(_Answer):
     lead_id: str = Field(description="The lead.")
     composite_score: float = Field(
         ge=0, le=100, description="Rank of the probability among the leads of the test period."
@@ -80,13 +78,19 @@ class LeadScore(_Scored):
     grade: str = Field(description="hot, warm or cold.")
 
 
-class DealProbability(_Scored):
-    """How likely a deal is to be won, and why."""
+class LeadScore(_Scored, _LeadFigures):
+    """How likely a lead is to convert, and why."""
 
+
+class _DealFigures(_Answer):
     opportunity_id: str = Field(description="The deal.")
     win_probability: float = Field(ge=0, le=1, description="Calibrated probability of being won in `horizon_days`.")
     risk_level: str = Field(description="Grade of the risk of not winning it.")
     risk_score: float = Field(ge=0, le=100, description="100 x (1 - win_probability).")
+
+
+class DealProbability(_Scored, _DealFigures):
+    """How likely a deal is to be won, and why."""
 
 
 class _Batch(_Answer):

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 class Registry(Protocol):
     """Where aliases are read: `AliasReader`."""
 
-    def find(self, name: str) -> Aliased | None:
+    def find(self, name: str, *, known: Aliased | None = None) -> Aliased | None:
         """The version that carries the alias, with its bundle on this machine."""
         ...
 
@@ -88,6 +88,7 @@ class ChampionSlot:
         self.problem: str | None = None
         self._registry = registry
         self._load = load
+        self._found: Aliased | None = None
 
     def refresh(self) -> bool:
         """Look at the alias once and take up what it points to; the model in use stays whenever that fails.
@@ -96,7 +97,7 @@ class ChampionSlot:
             Whether another version is in use now.
         """
         try:
-            found = self._registry.find(self.name)
+            found = self._registry.find(self.name, known=self._found)
             if found is None:
                 self._trouble(f"{self.name} has no {ALIAS}")
                 return False
@@ -119,6 +120,7 @@ class ChampionSlot:
             metrics=dict(found.metrics),
             bundle=found.bundle,
         )
+        self._found = found
         self.problem = None
         logger.info("%s: version %s in use (before: %s)", self.name, found.version, before)
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 import sys
 import threading
@@ -12,18 +13,18 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from common.errors import NotFoundError, SalienceError, UnavailableError
-from common.settings import Settings
-from common.workspace import Workspace
-from serving.aliases import ALIAS, AliasReader
-from serving.champions import Champion, ChampionSlot, load_scorer
+from serving.aliases import ALIAS
+from serving.champions import Champion, ChampionSlot
 from serving.last_known import LastKnown
 from serving.moment import Moment
 
 if TYPE_CHECKING:
     from features.repository import OnlineAnswer
-    from warehouse.store import Warehouse
 
 FOLLOW_SECONDS = 2.0
+CLOCK_SECONDS = 10.0
+"""Looking for changed tables costs some 10 ms; a history's clock is in no hurry."""
+SAMPLE_VALID = timedelta(hours=1)
 FORECAST_VALID = timedelta(hours=24)
 SCORED = ("lead", "deal")
 
@@ -114,7 +115,8 @@ class Engine:
         self.clock_problem: str | None = None
         self._open_repository = open_repository
         self._find_sample = find_sample
-        self._samples: dict[str, tuple[datetime, str | None]] = {}
+        self._samples: dict[str, tuple[datetime | None, str | None]] = {}
+        self._clock_at: datetime | None = None
         self._last_known = LastKnown()
 
     def follow(self, stop: threading.Event, *, every_seconds: float = FOLLOW_SECONDS) -> None:
@@ -128,24 +130,35 @@ class Engine:
         changed = [slot.refresh() for slot in self.slots.values()]
         if had_models and any(changed):
             self.repository = self._open_repository()
+        self._refresh_clock()
+        self.followed_at = datetime.now(UTC)
+
+    def _refresh_clock(self) -> None:
+        since = (datetime.now(UTC) - self._clock_at).total_seconds() if self._clock_at is not None else math.inf
+        if since < CLOCK_SECONDS:
+            return
         try:
             self.moment.refresh()
+            now = self.moment.now()
+            for task in self.slots.keys() & set(SCORED):
+                self._refresh_sample(task, now)
             self.clock_problem = None
         except (SalienceError, OSError) as error:
             self.clock_problem = str(error)
-        self.followed_at = datetime.now(UTC)
+        self._clock_at = datetime.now(UTC)
 
     def is_ready(self) -> bool:
         """Whether every task served has a model."""
         return bool(self.slots) and all(slot.current is not None for slot in self.slots.values())
 
+    def _refresh_sample(self, task: str, now: datetime) -> None:
+        found_at = self._samples.get(task, (None, None))[0]
+        if self._find_sample is not None and (found_at is None or abs(now - found_at) > SAMPLE_VALID):
+            self._samples[task] = (now, self._find_sample(task, now))
+
     def sample(self, task: str) -> str | None:
-        """Id of a lead or deal that is open now; None where none is."""
-        now = self.moment.now()
-        known = self._samples.get(task)
-        if self._find_sample is not None and (known is None or known[0] != now):
-            known = self._samples[task] = (now, self._find_sample(task, now))
-        return known[1] if known is not None else None
+        """Id of a lead or deal that is open now; None where none is. Looked for at start and when the clock moves."""
+        return self._samples.get(task, (None, None))[1]
 
     def slot(self, task: str) -> ChampionSlot:
         """The slot of `task`.
@@ -282,60 +295,4 @@ def _freshness(answer: OnlineAnswer, row: int, *, now: datetime, is_last_known: 
         "age_seconds": (now - oldest).total_seconds() if oldest is not None else None,
         "expired": list(answer.expired[row]),
         "is_last_known": is_last_known,
-    }
-
-
-def open_engine(settings: Settings, workspace: Workspace, *, tasks: Sequence[str]) -> Engine:
-    """The engine of a workspace, with whatever champions there are loaded."""
-    from features.repository import FeatureRepository
-    from warehouse.store import Warehouse
-
-    warehouse = Warehouse(workspace.warehouse)
-    registry = AliasReader(settings)
-    left_out = _left_out(workspace.name, tasks)
-    slots = {
-        task: ChampionSlot(
-            task, name=workspace.model_name(task), registry=registry, load=load_scorer if task in SCORED else None
-        )
-        for task in tasks
-        if task not in left_out
-    }
-    engine = Engine(
-        workspace.name,
-        slots=slots,
-        open_repository=lambda: FeatureRepository(workspace, warehouse, settings.online_store),
-        open_forecasts=lambda: _open_forecasts(workspace),
-        moment=Moment(settings, warehouse),
-        left_out=left_out,
-        find_sample=lambda task, at: _open_id(warehouse, task, at),
-    )
-    engine.refresh()
-    return engine
-
-
-def _open_forecasts(workspace: Workspace) -> Forecasts:
-    from training.forecast.store import ForecastStore
-
-    return ForecastStore(workspace.forecasts)
-
-
-def _open_id(warehouse: Warehouse, task: str, at: datetime) -> str | None:
-    """Least id of what is open at a moment: any would do, but always the same one."""
-    from features.spines import open_deal_spine, open_lead_spine
-
-    find, key = (open_lead_spine, "lead_id") if task == "lead" else (open_deal_spine, "opportunity_id")
-    return min(find(warehouse, at)[key].to_pylist(), default=None)
-
-
-def _left_out(workspace: str, tasks: Sequence[str]) -> dict[str, str]:
-    """Tasks that the workspace's source cannot have, and why; nothing for a workspace that is named after no source."""
-    from warehouse.sources import load_source, source_names
-
-    if workspace not in source_names():
-        return {}
-    source = load_source(workspace)
-    return {
-        task: f"The source {workspace} has no {task} model, because it lacks the tables for it"
-        for task in tasks
-        if getattr(source, task) is None
     }

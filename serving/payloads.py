@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
 
@@ -25,9 +25,7 @@ def _column_field(column: Column, *, required: bool) -> tuple[Any, Any]:
     if column.allowed is not None:
         kind: Any = Literal[column.allowed]
     elif column.dtype in _STRICT:
-        limits = {"ge": column.minimum, "le": column.maximum}
-        given = {name: limit for name, limit in limits.items() if limit is not None}
-        kind = Annotated[_STRICT[column.dtype], Field(strict=True, **given)]
+        kind = Annotated[_STRICT[column.dtype], Field(strict=True, ge=column.minimum, le=column.maximum)]
     else:
         kind = _DATED[column.dtype]
     if required:
@@ -60,28 +58,31 @@ def _row_model(
     return model
 
 
-LeadRow = _row_model(
-    CONTRACTS["leads"], name="LeadRow", left_out=("lead_id", "is_deleted"), required=("lead_created_at",)
-)
-LeadEventRow = _row_model(
-    CONTRACTS["lead_events"], name="LeadEventRow", left_out=("event_id", "lead_id"), required=("kind",)
-)
-DealRow = _row_model(
-    CONTRACTS["opportunities"],
-    name="DealRow",
-    left_out=("opportunity_id", "is_deleted"),
-    required=("opened_at", "stage"),
-)
-ActivityRow = _row_model(
-    CONTRACTS["activities"], name="ActivityRow", left_out=("activity_id", "opportunity_id"), required=("kind",)
-)
+if TYPE_CHECKING:
+    LeadRow = LeadEventRow = DealRow = ActivityRow = BaseModel
+else:
+    LeadRow = _row_model(
+        CONTRACTS["leads"], name="LeadRow", left_out=("lead_id", "is_deleted"), required=("lead_created_at",)
+    )
+    LeadEventRow = _row_model(
+        CONTRACTS["lead_events"], name="LeadEventRow", left_out=("event_id", "lead_id"), required=("kind",)
+    )
+    DealRow = _row_model(
+        CONTRACTS["opportunities"],
+        name="DealRow",
+        left_out=("opportunity_id", "is_deleted"),
+        required=("opened_at", "stage"),
+    )
+    ActivityRow = _row_model(
+        CONTRACTS["activities"], name="ActivityRow", left_out=("activity_id", "opportunity_id"), required=("kind",)
+    )
 
 
 class LeadPayload(_Body):
     """A lead to score without asking the store. An empty body scores the stored lead of that id."""
 
-    lead: LeadRow | None = Field(None, description="The lead as it is now; leave it out to score the stored lead.")  # type: ignore[valid-type]
-    events: list[LeadEventRow] = Field(default_factory=list, max_length=MAX_EVENTS, description="What it did so far.")  # type: ignore[valid-type]
+    lead: LeadRow | None = Field(None, description="The lead as it is now; leave it out to score the stored lead.")
+    events: list[LeadEventRow] = Field(default_factory=list, max_length=MAX_EVENTS, description="What it did so far.")
 
     @model_validator(mode="after")
     def _events_need_a_lead(self) -> LeadPayload:
@@ -93,8 +94,8 @@ class LeadPayload(_Body):
 class DealPayload(_Body):
     """A deal to score without asking the store. An empty body scores the stored deal of that id."""
 
-    deal: DealRow | None = Field(None, description="The deal as it is now; leave it out to score the stored deal.")  # type: ignore[valid-type]
-    activities: list[ActivityRow] = Field(  # type: ignore[valid-type]
+    deal: DealRow | None = Field(None, description="The deal as it is now; leave it out to score the stored deal.")
+    activities: list[ActivityRow] = Field(
         default_factory=list, max_length=MAX_EVENTS, description="What was done about it so far."
     )
 

@@ -31,10 +31,15 @@ def serve_here(name: str, listener: socket.socket, *, log_level: str) -> None:
         # BentoML's metrics need a folder before prometheus_client is imported; its default is shared by all services.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         import uvicorn
+        from bentoml._internal.context import server_context
 
         from serving import service as services
 
-        app = getattr(services, name).to_asgi()
+        service = getattr(services, name)
+        # Labels of BentoML's metrics, as its own worker sets them.
+        server_context.service_type, server_context.service_name = "entry_service", service.name
+        server_context.bento_name, server_context.bento_version = service.name, "not available"
+        app = service.to_asgi()
         configure_logging(log_level)
         # A line per start, stop and lost connection is BentoML's and uvicorn's; warnings are worth a user's attention.
         for chatty in ("uvicorn", "bentoml"):
@@ -51,8 +56,6 @@ def serve_here(name: str, listener: socket.socket, *, log_level: str) -> None:
 def serve_supervised(name: str, settings: Settings, port: int) -> None:
     """Let BentoML's supervisor run several workers until a signal ends it."""
     disable_telemetry()
-    options = f"services.{name.removesuffix('Service').lower()}.workers={settings.serving.workers}"
-    os.environ["BENTOML_CONFIG_OPTIONS"] = options
     from serving import service as services
 
     getattr(services, name).serve_http(host=settings.serving.host, port=port)

@@ -17,23 +17,28 @@ from common.telemetry import disable_telemetry
 disable_telemetry()
 
 import bentoml  # noqa: E402 - telemetry first
-from _bentoml_sdk.service import Service  # noqa: E402
+from _bentoml_sdk.service import Service  # type: ignore[import-untyped]  # noqa: E402
 from fastapi import FastAPI  # noqa: E402
 
 from common.settings import Settings  # noqa: E402
 from common.workspace import Workspace  # noqa: E402
+from serving.assembly import open_engine  # noqa: E402
 from serving.boundary import Application, Boundary, RealPath  # noqa: E402
-from serving.engine import Engine, open_engine  # noqa: E402
+from serving.engine import Engine  # noqa: E402
 from serving.routes import TASKS, build_app, paths_of  # noqa: E402
 
-_CONFIG: dict[str, Any] = {
-    "workers": 1,
-    "traffic": {"timeout": 5},
-    "logging": {"access": {"enabled": False}},
-}
+
+def _config() -> dict[str, Any]:
+    """BentoML's configuration; it wants it when the services are declared."""
+    serving = Settings().serving
+    return {
+        "workers": serving.workers,
+        "traffic": {"timeout": serving.timeout_s},
+        "logging": {"access": {"enabled": False}},
+    }
 
 
-class BoundedService(Service[Any]):
+class BoundedService(Service[Any]):  # type: ignore[misc]
     """A BentoML service whose application stands behind `Boundary`."""
 
     def to_asgi(self, is_main: bool = True) -> Any:
@@ -65,11 +70,12 @@ class ModelService:
         """BentoML's /readyz: whether requests can be answered."""
         return self.engine.is_ready()
 
-    @bentoml.on_shutdown
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def stop_following(self) -> None:
         """End the thread that follows the registry."""
         self._stop.set()
         self._watcher.join(timeout=5)
+        gc.unfreeze()
 
 
 def _service(name: str, *tasks: str) -> Any:
@@ -79,7 +85,7 @@ def _service(name: str, *tasks: str) -> Any:
         inner.app = build_app(tasks, title=f"Salience: {inner.__name__}", about=inner.__doc__ or "")
         inner.tasks = tasks
         mounted = bentoml.asgi_app(inner.app, path="/")(inner)
-        service = bentoml.service(name=name, service_class=BoundedService, **_CONFIG)(mounted)
+        service = bentoml.service(name=name, service_class=BoundedService, **_config())(mounted)
         service.add_asgi_middleware(RealPath)
         return service
 

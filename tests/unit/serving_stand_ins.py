@@ -81,7 +81,7 @@ class Registry:
     aliases: dict[str, tuple[str, Path]] = field(default_factory=dict)
     is_away: bool = False
 
-    def find(self, name: str) -> Aliased | None:
+    def find(self, name: str, *, known: Aliased | None = None) -> Aliased | None:
         if self.is_away:
             raise UnavailableError("The registry is away")
         if name not in self.aliases:
@@ -113,7 +113,6 @@ class Features:
     is_away: bool = False
     defect: Exception | None = None
     asked_at: datetime | None = None
-    sample: str | None = "a"
 
     def online(self, service: str, ids: Sequence[str], *, at: datetime) -> Answer:
         if self.is_away:
@@ -237,7 +236,9 @@ class Stand:
     forecasts: Forecasts
 
 
-def stand(folder: Path, *, tasks: Sequence[str] = TASKS, champions: Sequence[str] = TASKS) -> Stand:
+def stand(
+    folder: Path, *, tasks: Sequence[str] = TASKS, champions: Sequence[str] = TASKS, sample: str | None = "a"
+) -> Stand:
     """A service for `tasks` with a champion for each of `champions`."""
     registry, features, forecasts = Registry(), Features(), Forecasts()
     for task in champions:
@@ -256,7 +257,7 @@ def stand(folder: Path, *, tasks: Sequence[str] = TASKS, champions: Sequence[str
         open_repository=lambda: features,
         open_forecasts=lambda: forecasts,
         moment=moment,
-        find_sample=lambda _task, _at: features.sample,
+        find_sample=lambda _task, _at: sample,
     )
     engine.refresh()
     app = build_app(tasks, title="toy", about="toy")

@@ -172,9 +172,9 @@ def test_health_is_false_when_the_store_is_away(served: Stand) -> None:
     ],
 )
 def test_health_looks_at_the_features_of_something_open(
-    served: Stand, sample: str | None, is_well: bool, words: str
+    tmp_path: Path, sample: str | None, is_well: bool, words: str
 ) -> None:
-    served.features.sample = sample
+    served = stand(tmp_path, sample=sample)
     response = served.client.get("/health")
     assert response.status_code == (200 if is_well else 503)
     check = next(check for check in response.json()["checks"] if check["name"] == "features:lead")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -12,11 +13,12 @@ from hypothesis import strategies as st
 
 from common.errors import ContractError, InputError
 from warehouse.as_known import newest_versions, versions_on_spine, visible
-from warehouse.contracts import ACTIVITIES, LEADS, REPS
+from warehouse.contracts import ACTIVITIES, CONTRACTS, LEADS, REPS
 from warehouse.store import memory_tables
+from warehouse.views import create_empty_view, create_view, ibis_tables, open_connection
 
 MONDAY = datetime(2025, 1, 6, tzinfo=UTC)
-FEW = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def at(day: float) -> datetime:
@@ -39,8 +41,25 @@ def leads(*rows: dict[str, Any]) -> pa.Table:
     return pa.Table.from_pylist(list(rows), schema=LEADS.arrow_schema)
 
 
+@cache
+def connection_and_leads() -> tuple[Any, Any]:
+    """One DuckDB for all examples; a new one for each would take most of the time."""
+    connection = open_connection()
+    connection.register("rows", leads())
+    for contract in CONTRACTS.values():
+        create_empty_view(connection, contract)
+    create_view(connection, LEADS, "rows", LEADS.arrow_schema.names)
+    return connection, ibis_tables(connection)["leads"]
+
+
+def lead_table(rows: pa.Table) -> Any:
+    connection, table = connection_and_leads()
+    connection.register("rows", rows)
+    return table
+
+
 def state(rows: pa.Table, moment: datetime) -> list[dict[str, Any]]:
-    table = memory_tables({"leads": rows})["leads"]
+    table = lead_table(rows)
     return newest_versions(table, LEADS, moment).order_by("lead_id").to_pyarrow().to_pylist()
 
 
@@ -55,7 +74,7 @@ def statuses_on(spine: list[tuple[str, float]], rows: pa.Table) -> list[str | No
             "as_of": pa.array([at(day) for _, day in spine], pa.timestamp("us", tz="UTC")),
         }
     )
-    table = memory_tables({"leads": rows})["leads"]
+    table = lead_table(rows)
     found = versions_on_spine(ibis.memtable(frame), table, LEADS, key="lead_id").order_by("row").to_pyarrow()
     assert found.column("row").to_pylist() == list(range(len(spine)))
     return found.column("status").to_pylist()

@@ -122,7 +122,9 @@ def actual_values(
         for level in LEVELS:
             at = hierarchy.rows(level)
             blocks.append(
-                pd.DataFrame({"level": level, "entity_id": hierarchy.ids[level], "period": period.name, "actual": values[at]})
+                pd.DataFrame(
+                    {"level": level, "entity_id": hierarchy.ids[level], "period": period.name, "actual": values[at]}
+                )
             )
     return pd.concat(blocks, ignore_index=True)
 
@@ -169,5 +171,7 @@ def baseline_metrics(
             if name not in of_level or of_level[name].isna().any() or of_level.empty:
                 continue
             actual, said = of_level["actual"].to_numpy(), of_level[name].to_numpy()
-            found.setdefault(name, {}).update({f"wape_{level}": wape(actual, said), f"bias_{level}": bias(actual, said)})
+            found.setdefault(name, {}).update(
+                {f"wape_{level}": wape(actual, said), f"bias_{level}": bias(actual, said)}
+            )
     return found

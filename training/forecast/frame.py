@@ -68,7 +68,8 @@ def summarise(forecast: BottomForecast, periods: Sequence[Period]) -> pd.DataFra
         for period in periods:
             columns = [position[month] for month in period.months if (month - period.first_month) % length == 0]
             cents = {
-                name: members @ values[:, columns].sum(axis=1, dtype=np.int64) for name, values in forecast.components.items()
+                name: members @ values[:, columns].sum(axis=1, dtype=np.int64)
+                for name, values in forecast.components.items()
             }
             block: dict[str, object] = {
                 "level": level,
@@ -95,7 +96,9 @@ def _ranges(sums: FloatArray, closed: Cents | None, factors: Mapping[int, float]
     # What cannot be negative as a path is not made negative by widening.
     floor = np.where(sums.min(axis=0) >= 0, 0.0, -np.inf)
     wide = {
-        name: median + (value - median) * factors.get(int(name[-2:]), 1.0) for name, value in found.items() if name != "median"
+        name: median + (value - median) * factors.get(int(name[-2:]), 1.0)
+        for name, value in found.items()
+        if name != "median"
     }
     wide["lower_95"] = np.minimum(wide["lower_95"], wide["lower_80"])
     wide["upper_95"] = np.maximum(wide["upper_95"], wide["upper_80"])

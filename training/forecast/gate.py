@@ -153,7 +153,11 @@ def _against_champion(
         )
     comparison = compare_forecasts(rows, ours="expected", theirs="theirs", seed=seed)
     if np.array_equal(rows["expected"].to_numpy(), rows["theirs"].to_numpy()):
-        return True, f"the same method as champion {champion.version}, with later data: {_figures(comparison)}", comparison
+        return (
+            True,
+            f"the same method as champion {champion.version}, with later data: {_figures(comparison)}",
+            comparison,
+        )
     promoted = comparison.difference_upper < 0.0
     verdict = "better than" if promoted else "not surely better than"
     return promoted, f"{verdict} champion {champion.version}: {_figures(comparison)}", comparison

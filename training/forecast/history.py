@@ -55,7 +55,9 @@ class PipelineHistory:
         deals = self._tables["opportunities"]
         times = ibis.memtable(pd.DataFrame({"as_of": pd.to_datetime(missing, utc=True).astype("datetime64[us, UTC]")}))
         times = times.cast({"as_of": deals.event_timestamp.type()})
-        known_from = deals.group_by("opportunity_id").agg(_from=ibis.greatest(deals.event_timestamp, deals.created_timestamp).min())
+        known_from = deals.group_by("opportunity_id").agg(
+            _from=ibis.greatest(deals.event_timestamp, deals.created_timestamp).min()
+        )
         spine = known_from.cross_join(times).filter(lambda t: t._from <= t.as_of).select("opportunity_id", "as_of")
         states = versions_on_spine(spine, deals, CONTRACTS["opportunities"], key="opportunity_id")
         frame = states.select("as_of", *DEAL_COLUMNS).filter(states.status.notnull()).execute()
@@ -99,7 +101,9 @@ class PipelineHistory:
 
     def transactions(self, at: datetime) -> pd.DataFrame:
         """Money as known at `at`, each transaction as last corrected, in order of time."""
-        return self._ask("transactions", at, lambda: self._newest("transactions", at, ["event_timestamp", "transaction_id"]))
+        return self._ask(
+            "transactions", at, lambda: self._newest("transactions", at, ["event_timestamp", "transaction_id"])
+        )
 
     def reps(self, at: datetime) -> pd.DataFrame:
         """Reps as known at `at`, sorted by id; a missing team or region is `unassigned`."""

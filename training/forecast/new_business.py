@@ -91,7 +91,9 @@ def forecast_volume(counts: FloatArray, *, h: int, season_length: int) -> Volume
 
 
 def _candidates(counts: FloatArray, *, h: int, season: int) -> dict[str, FloatArray]:
-    made = {name: forecast.mean[0] for name, forecast in all_forecasts(counts[None, :], h=h, season_length=season).items()}
+    made = {
+        name: forecast.mean[0] for name, forecast in all_forecasts(counts[None, :], h=h, season_length=season).items()
+    }
     made["mean_of_half_year"] = np.full(h, counts[-_YEAR // 2 :].mean())
     return made
 

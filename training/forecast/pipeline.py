@@ -166,7 +166,9 @@ class _Frame:
 
     def closed(self, transactions: pd.DataFrame) -> FloatArray:
         """Money booked so far."""
-        column = transactions["event_timestamp"].dt.year * 12 + transactions["event_timestamp"].dt.month - 1 - self.months[0]
+        column = (
+            transactions["event_timestamp"].dt.year * 12 + transactions["event_timestamp"].dt.month - 1 - self.months[0]
+        )
         inside = ((column >= 0) & (column < len(self.months))).to_numpy()
         found = np.zeros(self.shape)
         rows = self.row_of(transactions["rep_id"])
@@ -203,7 +205,9 @@ def _draw_open(
     for threshold in np.cumsum(chances, axis=1).T:
         lag += draw >= threshold[:, None]
     ratio = frame.rng.choice(conversion.ratios, size=draw.shape)
-    drawn = np.where(entered[:, None], np.nan_to_num(amount)[:, None] * ratio, conversion.typical_usd * ratio / mean_ratio)
+    drawn = np.where(
+        entered[:, None], np.nan_to_num(amount)[:, None] * ratio, conversion.typical_usd * ratio / mean_ratio
+    )
     deal, path = np.nonzero(lag < n_lags)
     paths = frame.gather(path, row[deal], first + lag[deal, path], drawn[deal, path])
     return expected, paths
@@ -273,8 +277,16 @@ def _snapshots(history: PipelineHistory, *, at: datetime) -> pd.DataFrame:
     for moment in moments:
         deals = _open_deals(history, at=moment)
         number = month_number(moment)
-        parts.append(deals.assign(due=due_bucket(deals["close_date"], at=pd.Timestamp(moment)), month=number, watched=month - number))
-    rows = pd.concat(parts, ignore_index=True).join(outcomes["decided_at"], on="opportunity_id").join(booked, on="opportunity_id")
+        parts.append(
+            deals.assign(
+                due=due_bucket(deals["close_date"], at=pd.Timestamp(moment)), month=number, watched=month - number
+            )
+        )
+    rows = (
+        pd.concat(parts, ignore_index=True)
+        .join(outcomes["decided_at"], on="opportunity_id")
+        .join(booked, on="opportunity_id")
+    )
     status = rows["opportunity_id"].map(outcomes["status"])
     when = rows["booked_at"].where((status == "won") & rows["booked_at"].notna(), rows["decided_at"])
     rows["won"] = (status == "won").to_numpy()

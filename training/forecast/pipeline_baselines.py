@@ -96,7 +96,9 @@ def quota_values(history: PipelineHistory, periods: Sequence[Period], *, at: dat
         for level, entity in entities:
             amounts = [starts.get((level, entity, quarter)) for quarter in quarters]
             if all(amount is not None for amount in amounts):
-                found.append((level, entity, period.name, float(sum(amount for amount in amounts if amount is not None))))
+                found.append(
+                    (level, entity, period.name, float(sum(amount for amount in amounts if amount is not None)))
+                )
     return pd.DataFrame(found, columns=["level", "entity_id", "period", "quota"])
 
 
@@ -107,7 +109,9 @@ def _first_month(day: date) -> int:
 def _booked(transactions: pd.DataFrame, rep_ids: Sequence[str], *, first: int, last: int) -> FloatArray:
     position = {rep: row for row, rep in enumerate(rep_ids)}
     row = transactions["rep_id"].map(position).fillna(len(rep_ids) - 1).to_numpy(dtype=np.int64)
-    column = (transactions["event_timestamp"].dt.year * 12 + transactions["event_timestamp"].dt.month - 1 - first).to_numpy()
+    column = (
+        transactions["event_timestamp"].dt.year * 12 + transactions["event_timestamp"].dt.month - 1 - first
+    ).to_numpy()
     inside = (column >= 0) & (column <= last - first)
     found = np.zeros((len(rep_ids), last - first + 1))
     np.add.at(found, (row[inside], column[inside]), transactions["amount_usd"].to_numpy()[inside])
@@ -127,7 +131,9 @@ def _due(
     amount = deals["amount_usd"].fillna(0.0).to_numpy(dtype=np.float64)
     position = {rep: row for row, rep in enumerate(rep_ids)}
     row = deals["rep_id"].map(position).fillna(len(rep_ids) - 1).to_numpy(dtype=np.int64)
-    due = np.maximum((deals["close_date"].dt.year * 12 + deals["close_date"].dt.month - 1).to_numpy(), month) - months[0]
+    due = (
+        np.maximum((deals["close_date"].dt.year * 12 + deals["close_date"].dt.month - 1).to_numpy(), month) - months[0]
+    )
     inside = (due >= 0) & (due < len(months))
     values = {"weighted": amount * rate, "commit": amount * (deals["forecast_category"] == "commit").to_numpy()}
     found = {}

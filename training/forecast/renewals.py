@@ -74,7 +74,9 @@ def _term(rows: pd.DataFrame) -> int:
 def _renewed_by(rows: pd.DataFrame, term: int) -> pd.Series:
     """Amount of the renewal one term after each contract, NaN without one; each renewal is used once."""
     renewals: dict[tuple[str, int], list[float]] = {}
-    for line, month, amount in rows.loc[rows["kind"] == "renewal", ["line", "month", "amount_usd"]].itertuples(index=False):
+    for line, month, amount in rows.loc[rows["kind"] == "renewal", ["line", "month", "amount_usd"]].itertuples(
+        index=False
+    ):
         renewals.setdefault((line, month), []).append(amount)
     found = []
     for line, month, amount in rows[["line", "month", "amount_usd"]].itertuples(index=False):
@@ -82,6 +84,8 @@ def _renewed_by(rows: pd.DataFrame, term: int) -> pd.Series:
         if not offered:
             found.append(np.nan)
             continue
-        nearest = min(range(len(offered)), key=lambda place, amount=amount, offered=offered: abs(offered[place] - amount))
+        nearest = min(
+            range(len(offered)), key=lambda place, amount=amount, offered=offered: abs(offered[place] - amount)
+        )
         found.append(offered.pop(nearest))
     return pd.Series(found, index=rows.index, dtype=np.float64)

@@ -57,7 +57,9 @@ class Forecast:
     def forecast_id(self) -> str:
         """`20260101T000000Z-` and a digest of everything but `created_at`: the same forecast has the same id."""
         digest = hashlib.sha256()
-        digest.update(json.dumps([self.as_of.isoformat(), self.kind, self.unit, self.model_version, self.levels]).encode())
+        digest.update(
+            json.dumps([self.as_of.isoformat(), self.kind, self.unit, self.model_version, self.levels]).encode()
+        )
         digest.update(self.values.to_csv(index=False).encode())
         return f"{self.as_of:%Y%m%dT%H%M%SZ}-{digest.hexdigest()[:10]}"
 
@@ -148,7 +150,9 @@ class Forecast:
 
     def _record(self, number: int) -> dict[str, Any]:
         row = self.values.loc[number]
-        baselines = [name for name in self.values.columns if name not in _FIXED and not name.startswith(("lower_", "upper_"))]
+        baselines = [
+            name for name in self.values.columns if name not in _FIXED and not name.startswith(("lower_", "upper_"))
+        ]
         return {
             "forecast_id": f"{self.forecast_id}-{number}",
             "level": row["level"],
@@ -161,7 +165,8 @@ class Forecast:
             "expected": _number(row["expected"]),
             "median": _number(row["median"]),
             "intervals": {
-                name: {"lower": _number(row[low]), "upper": _number(row[high])} for name, (low, high) in _INTERVALS.items()
+                name: {"lower": _number(row[low]), "upper": _number(row[high])}
+                for name, (low, high) in _INTERVALS.items()
             },
             "components": {name: _number(row[name]) for name in COMPONENTS},
             "baselines": {name: _number(row[name]) for name in baselines},
@@ -182,7 +187,8 @@ class Forecast:
             "levels": {level: int((self.values["level"] == level).sum() // max(len(top), 1)) for level in self.levels},
             "periods": list(top["period"]),
             "totals": [
-                {name: value for name, value in self._record(int(number)).items() if name not in _OF_ALL} for number in top.index
+                {name: value for name, value in self._record(int(number)).items() if name not in _OF_ALL}
+                for number in top.index
             ],
         }
 

@@ -65,7 +65,8 @@ def train_forecast(
     protocol = source.forecast
     if protocol is None:
         raise InputError(
-            f"The source '{source.name}' feeds no forecast", next_step="choose a source that has deals and money, or series"
+            f"The source '{source.name}' feeds no forecast",
+            next_step="choose a source that has deals and money, or series",
         )
     at = utc(settings.as_of) if settings.as_of is not None else warehouse.cut()
     if protocol.kind == "series":
@@ -75,9 +76,7 @@ def train_forecast(
     else:
         from training.forecast.train_pipeline import train_pipeline
 
-        trained = train_pipeline(
-            repository, warehouse, registry, protocol, settings=settings, at=at, progress=progress
-        )
+        trained = train_pipeline(repository, warehouse, registry, protocol, settings=settings, at=at, progress=progress)
     workspace = repository.workspace
     name = workspace.model_name(TASK)
     with tempfile.TemporaryDirectory(prefix="salience-forecast-") as scratch:

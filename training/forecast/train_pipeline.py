@@ -36,7 +36,18 @@ Progress = Callable[[str, int, int], None]
 N_PATHS = 500
 MOST_ORIGINS = 6
 _LEAST_MONTHS_AHEAD = 12
-_PAST_COLUMNS = ("level", "entity_id", "period", "expected", "median", "lower_80", "upper_80", "lower_95", "upper_95", "actual")
+_PAST_COLUMNS = (
+    "level",
+    "entity_id",
+    "period",
+    "expected",
+    "median",
+    "lower_80",
+    "upper_80",
+    "lower_95",
+    "upper_95",
+    "actual",
+)
 
 
 def train_pipeline(
@@ -107,7 +118,13 @@ def train_pipeline(
         baseline_names=PIPELINE_BASELINES,
         past=past_of(quarterly, COMPANY, PIPELINE_BASELINES),
         next_period=upcoming.name,
-        params={"n_paths": N_PATHS, "origins": len(quarters), "seed": seed, "season_length": season, **_scalars(made.details)},
+        params={
+            "n_paths": N_PATHS,
+            "origins": len(quarters),
+            "seed": seed,
+            "season_length": season,
+            **_scalars(made.details),
+        },
         frame={
             "quarters": [quarter.name for quarter in quarters],
             "snapshots": made.details["snapshots_learned_from"],

@@ -69,7 +69,11 @@ def train_series(
     options = {"season_length": season, "n_paths": N_PATHS, "seed": seed}
     tested = apply_recipe(recipe, past.bottom, past.hierarchy, h=n_test, **options)
     rows = _judged(data, past, tested, recipe, season_length=season)
-    current = extend_recipe(recipe, data.bottom[:, n_past:] - tested.bottom, data.hierarchy) if n_test == protocol.horizon else recipe
+    current = (
+        extend_recipe(recipe, data.bottom[:, n_past:] - tested.bottom, data.hierarchy)
+        if n_test == protocol.horizon
+        else recipe
+    )
     h = min(protocol.horizon, current.window_errors.shape[2])
     made = apply_recipe(current, data.bottom, data.hierarchy, h=h, **options)
     values = _values(data, made, current, h=h, season_length=season)
@@ -103,7 +107,9 @@ def train_series(
         verdict=[
             f"Judged on {n_test} periods from {data.periods[n_past].name} on, which took no part in any choice; methods were chosen "
             f"on {len(recipe.cutoffs)} rolling origins before them.",
-            "Chosen: " + ", ".join(f"{level} {method}" for level, method in recipe.methods.items()) + f"; made to add up by "
+            "Chosen: "
+            + ", ".join(f"{level} {method}" for level, method in recipe.methods.items())
+            + f"; made to add up by "
             f"{recipe.reconciliation}.",
         ],
     )
@@ -130,7 +136,9 @@ def _judged(
     return rows.merge(actual, on=list(KEYS)).assign(origin=origin, at=0)
 
 
-def _values(data: SeriesData, made: SeriesForecast, recipe: SeriesRecipe, *, h: int, season_length: int) -> pd.DataFrame:
+def _values(
+    data: SeriesData, made: SeriesForecast, recipe: SeriesRecipe, *, h: int, season_length: int
+) -> pd.DataFrame:
     """Every period ahead, and every year that they complete."""
     ahead = tuple(data.periods[-1].shifted(step) for step in range(1, h + 1))
     n_months = ahead[0].n_months

@@ -140,8 +140,7 @@ def lead_versions(
 
 def _entry_lag(rng: np.random.Generator, leads: Leads) -> Ints:
     """Leads are known at once; lists and trade shows are partly loaded days later."""
-    by_hand = np.array([name in ("trade_show", "list_purchase") for name, _, _ in p.SOURCES])[leads.source]
-    loaded = by_hand & (rng.random(leads.count) < p.LATE_LEAD)
+    loaded = leads.is_entered_by_hand & (rng.random(leads.count) < p.LATE_LEAD)
     return np.where(loaded, rng.uniform(0.2, p.LATE_LEAD_DAYS, leads.count) * DAY, 0).astype(np.int64)
 
 
@@ -187,7 +186,7 @@ def lead_events(config: SimulationConfig, leads: Leads, paths: LeadPaths) -> Col
     moment = sessions["moment"][at] + (np.where(opening, 0, 1 + position) * gap).astype(np.int64)
     early = moment <= leads.created[lead]
     moment = np.where(sessions["before"][at], np.minimum(moment, leads.created[lead]), moment)
-    kept = moment < paths.outcome_at[lead]
+    kept = (moment < paths.outcome_at[lead]) & ~(opening & leads.is_entered_by_hand[lead])
     lag = late(rng, len(at), chance=0.01, days=2.0, minutes=0.5)
     known = np.where(early, leads.created[lead], moment + lag)
     mailed = np.isin(kind, [2, 3, 4])

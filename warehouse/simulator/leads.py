@@ -51,6 +51,12 @@ class Leads:
         """Whether a lead repeats an earlier one."""
         return self.original >= 0
 
+    @property
+    def is_entered_by_hand(self) -> Bools:
+        """Whether a lead comes from a list, of a trade show or bought, and not from a form on the web."""
+        by_hand = np.array([name in p.ENTERED_BY_HAND for name, _, _ in p.SOURCES])
+        return np.asarray(by_hand[self.source], np.bool_)
+
     def first_day(self, calendar: Calendar) -> Ints:
         """Days between the calendar's start and the day of first contact."""
         return self.created // DAY - calendar.start // DAY

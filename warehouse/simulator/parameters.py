@@ -101,6 +101,8 @@ SOURCES: tuple[tuple[str, float, float], ...] = (
     ("list_purchase", 0.1, -0.9),
 )
 """Name, share, effect on intent."""
+ENTERED_BY_HAND = ("trade_show", "list_purchase")
+"""Sources whose leads fill in no form, and which are partly loaded days later."""
 LANDING_PAGES: tuple[tuple[str, float, float], ...] = (
     ("/home", 0.26, 0.0),
     ("/pricing", 0.12, 0.55),
@@ -185,13 +187,13 @@ DEAL_WEEKS = 104
 DEAL_HORIZON_STEPS = 26
 """Weekly steps that 180 days cover."""
 DEAL_HORIZON_DAYS = 180
-DEAL_ADVANCE = np.array([0.235, 0.21, 0.2, 0.2])
-DEAL_LOSE = np.array([0.047, 0.053, 0.059, 0.062])
+DEAL_ADVANCE = np.array([0.25, 0.225, 0.215, 0.22])
+DEAL_LOSE = np.array([0.041, 0.047, 0.052, 0.054])
 DEAL_REGRESS = np.array([0.0, 0.015, 0.02, 0.025])
-STALLED_ADVANCE, STALLED_LOSE = 0.28, 1.75
-STALL, REVIVE = 0.13, 0.14
+STALLED_ADVANCE, STALLED_LOSE = 0.2, 2.1
+STALL, REVIVE = 0.07, 0.06
 """Chances per week that momentum is lost and found again, at quality 0."""
-STALLED_AT_OPENING = 0.3
+STALLED_AT_OPENING = 0.35
 DEAL_ADVANCE_QUALITY, DEAL_LOSE_QUALITY, DEAL_MOMENTUM_QUALITY = 0.3, -0.62, 0.3
 DEAL_LATENT_SD = 0.5
 DEAL_SKILL = 0.3
@@ -222,7 +224,7 @@ SLIP, PULL_IN, AMOUNT_CHANGE, REQUOTE = 0.75, 0.2, 0.04, 0.45
 NEXT_STEP = (0.12, 0.6)
 """Chance per week of a new next step, stalled and with momentum."""
 PERCEPTION_REFRESH = 0.22
-REP_OPTIMISM_SD, PERCEPTION_SD, PERCEPTION_WEIGHT = 0.12, 0.1, 0.35
+REP_OPTIMISM_SD, PERCEPTION_SD, PERCEPTION_WEIGHT = 0.12, 0.1, 0.25
 COMMIT_FROM, BEST_CASE_FROM, OMIT_BELOW = 0.62, 0.4, 0.1
 
 DEAL_ACTIVITIES = np.array([
@@ -232,11 +234,11 @@ DEAL_ACTIVITIES = np.array([
     [0.80, 0.45, 0.34, 0.16, 0.18],
     [0.95, 0.50, 0.36, 0.05, 0.20],
 ])  # fmt: skip
-STALLED_ACTIVITIES = np.array([0.5, 0.45, 0.2, 0.2, 0.6])
+STALLED_ACTIVITIES = np.array([0.45, 0.4, 0.14, 0.14, 0.6])
 """Factor on each kind while a deal is stalled."""
-INBOUND = (0.13, 0.36)
+INBOUND = (0.08, 0.42)
 """Chance that an email or call comes from the customer, stalled and with momentum."""
-GOOD_OUTCOME = (0.28, 0.62)
+GOOD_OUTCOME = (0.2, 0.62)
 
 # --- Money ------------------------------------------------------------------------------------------------------------
 DISCOUNT_MOST, DISCOUNT_QUARTER_END = 0.2, 0.04

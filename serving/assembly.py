@@ -1,0 +1,73 @@
+"""Puts the engine of a workspace together from the other folders' parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from common.settings import Settings
+from common.workspace import Workspace
+from serving.aliases import AliasReader
+from serving.champions import ChampionSlot, load_scorer
+from serving.engine import SCORED, Engine, Forecasts
+from serving.moment import Moment
+
+if TYPE_CHECKING:
+    from warehouse.store import Warehouse
+
+
+def open_engine(settings: Settings, workspace: Workspace, *, tasks: Sequence[str]) -> Engine:
+    """The engine of a workspace, with whatever champions there are loaded."""
+    from features.repository import FeatureRepository
+    from warehouse.store import Warehouse
+
+    warehouse = Warehouse(workspace.warehouse)
+    registry = AliasReader(settings)
+    left_out = _left_out(workspace.name, tasks)
+    slots = {
+        task: ChampionSlot(
+            task, name=workspace.model_name(task), registry=registry, load=load_scorer if task in SCORED else None
+        )
+        for task in tasks
+        if task not in left_out
+    }
+    engine = Engine(
+        workspace.name,
+        slots=slots,
+        open_repository=lambda: FeatureRepository(workspace, warehouse, settings.online_store),
+        open_forecasts=lambda: _open_forecasts(workspace),
+        moment=Moment(settings, warehouse),
+        left_out=left_out,
+        find_sample=lambda task, at: _open_id(warehouse, task, at),
+    )
+    engine.refresh()
+    return engine
+
+
+def _open_forecasts(workspace: Workspace) -> Forecasts:
+    from training.forecast.store import ForecastStore
+
+    return ForecastStore(workspace.forecasts)
+
+
+def _open_id(warehouse: Warehouse, task: str, at: datetime) -> str | None:
+    """Least id of what is open at a moment: any would do, but always the same one."""
+    from features.spines import open_deal_spine, open_lead_spine
+
+    find, key = (open_lead_spine, "lead_id") if task == "lead" else (open_deal_spine, "opportunity_id")
+    return min(find(warehouse, at)[key].to_pylist(), default=None)
+
+
+def _left_out(workspace: str, tasks: Sequence[str]) -> dict[str, str]:
+    """Tasks that the workspace's source cannot have, and why; nothing for a workspace that is named after no source."""
+    from warehouse.sources import load_source, source_names
+
+    if workspace not in source_names():
+        return {}
+    source = load_source(workspace)
+    return {
+        task: f"The source {workspace} has no {task} model, because it lacks the tables for it"
+        for task in tasks
+        if getattr(source, task) is None
+    }
