@@ -14,6 +14,7 @@ from features.specs import ViewSpec
 
 _CHUNK = 500
 """Ids per read: far below SQLite's limit of parameters."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class OnlineReader:
             with self._turn:
                 read = self._store.provider.online_read(self._store.config, self._feature_view(view), entity_keys)
             for key, (moment, values) in zip(chunk, read, strict=True):
-                if moment is not None and values is not None:
+                # Redis answers for a key it does not hold with nulls as of 1970.
+                if moment is not None and values is not None and _aware(moment) > _EPOCH:
                     plain = {name: _plain(value) for name, value in values.items()}
                     rows[key] = StoredRow(as_of=_aware(moment), values=plain)
         return rows

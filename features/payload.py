@@ -201,9 +201,14 @@ def _yes_or_no(value: Any, _: str) -> bool | None:
 
 
 def _moment(value: Any, field: str) -> datetime | None:
-    if isinstance(value, datetime):
-        return utc(value)
-    return parse_moment(value, field=field) if isinstance(value, str) else None
+    if not isinstance(value, datetime | str):
+        return None
+    try:
+        return utc(value) if isinstance(value, datetime) else parse_moment(value, field=field)
+    except InputError as error:
+        raise InputError(
+            f"'{field}': {error.what}", expected=error.expected, next_step=error.next_step, field=field
+        ) from error
 
 
 def _day(value: Any, _: str) -> date | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,7 @@ class FeatureRepository:
         self._reader_opened: OnlineReader | None = None
         self._tables_known: tuple[str, ...] | None = None
         self._services: dict[str, Any] = {}
+        self._threads = threading.local()
 
     def apply(self) -> tuple[str, ...]:
         """Register in Feast every view and service that the warehouse can fill, and forget those it cannot.
@@ -175,22 +177,21 @@ class FeatureRepository:
         """
         from features.payload import payload_tables
         from features.transform import compute
-        from warehouse.views import open_connection
 
         key = service_of(service).join_key
         views = views_of(service, self._tables())
         identifier, given = payload_tables(payload, join_key=key, at=at)
         moments = _one_moment(key, identifier, utc(at))
         answer = AnswerBuilder([identifier], at=utc(at))
-        with open_connection() as connection:
-            for name, rows in given.items():
-                connection.register(name, rows)
-            for place, view in enumerate(views):
-                if view.join_key == key:
-                    row = compute(view, moments, connection).to_pylist()[0]
-                    answer.add_own(view, {identifier: StoredRow(as_of=utc(at), values=row)}, is_first=place == 0)
-                else:
-                    answer.add_foreign(view, self._reader().read)
+        connection = self._scratch()
+        for name, table in given.items():
+            connection.register(name, table)
+        for place, view in enumerate(views):
+            if view.join_key == key:
+                row = compute(view, moments, connection).to_pylist()[0]
+                answer.add_own(view, {identifier: StoredRow(as_of=utc(at), values=row)}, is_first=place == 0)
+            else:
+                answer.add_foreign(view, self._reader().read)
         return answer.answer()
 
     def _build(self, spines: Mapping[str, pa.Table], *, progress: Progress | None) -> int:
@@ -262,6 +263,15 @@ class FeatureRepository:
             self._require_applied()
             self._reader_opened = OnlineReader(self._store())
         return self._reader_opened
+
+    def _scratch(self) -> Any:
+        """A DuckDB connection of this thread's own, for a payload's few rows; opening one costs more than using it."""
+        from warehouse.views import open_connection
+
+        if not hasattr(self._threads, "connection"):
+            self._threads.connection = open_connection()
+            self._threads.connection.execute("SET threads = 1")
+        return self._threads.connection
 
     def _require_applied(self) -> None:
         if not (self.workspace.features / "registry.db").is_file():

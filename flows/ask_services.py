@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.errors import UnavailableError
-from flows.platform import Platform
+from flows.parts import Platform
 
 ANSWER_TIMEOUT_S = 10.0
 

@@ -32,7 +32,7 @@ def _prepare() -> None:
     """Lead, deal and revenue-forecast models for sales teams."""
     from common.logs import configure_logging
     from common.settings import Settings
-    from flows.platform import prepare_environment
+    from flows.parts import prepare_environment
 
     settings = Settings()
     prepare_environment(settings)

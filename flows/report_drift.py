@@ -9,7 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows.display import report_progress
-from flows.platform import Platform
+from flows.parts import Platform
 
 
 @task(name="report-drift", cache_policy=NO_CACHE)

@@ -15,7 +15,7 @@ from flows.build_features import build_history, put_online
 from flows.caching import StepResult, file_fingerprint, fingerprint, run_step
 from flows.display import StepLine, StepList, make_console
 from flows.ingest_source import load_files
-from flows.platform import Platform, code_fingerprint
+from flows.parts import Platform, code_fingerprint
 from flows.report_drift import compare_windows
 from flows.score_open import score_everything_open
 from flows.screen import print_screen

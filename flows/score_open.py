@@ -8,7 +8,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.display import report_progress
-from flows.platform import Platform
+from flows.parts import Platform
 
 
 @task(name="score-open", cache_policy=NO_CACHE)

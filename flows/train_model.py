@@ -12,7 +12,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows.display import report_progress
-from flows.platform import Platform
+from flows.parts import Platform
 
 if TYPE_CHECKING:
     from training.results import TrainingOutcome

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,6 +64,43 @@ class DriftReport:
     evidently_page: Path | None
     decision: DecisionRecord
 
+    def as_record(self) -> dict[str, Any]:
+        """The report in short, as JSON values."""
+        return {
+            "report_id": self.report_id,
+            "task": self.decision.task,
+            "model_version": self.decision.model_version,
+            "window": [moment.isoformat() for moment in self.decision.window],
+            "verdict": str(self.verdict),
+            "recommendation": str(self.recommendation),
+            "reason": self.reason,
+            "drifted": [column.name for column in self.drifted],
+            "compared_rows": list(self.compared_rows),
+            "columns": len(self.columns),
+            "page": str(self.page),
+            "json": str(self.data),
+            "evidently": str(self.evidently_page) if self.evidently_page is not None else None,
+            "decision": self.decision.decision_id,
+        }
+
+    def as_markdown(self) -> str:
+        """The report in short, for Prefect's artifact page."""
+        start, end = self.decision.window
+        lines = [
+            f"# {self.verdict}: {self.recommendation}",
+            self.reason,
+            f"{self.decision.task} model {self.decision.model_version}, {start:%Y-%m-%d} to {end:%Y-%m-%d}, "
+            f"{self.compared_rows[0]:,} reference and {self.compared_rows[1]:,} current rows.",
+        ]
+        if self.drifted:
+            lines.append(
+                "\n".join(
+                    ["| column | distance | threshold | missing |", "|---|---|---|---|", *map(_line, self.drifted)]
+                )
+            )
+        lines.append(f"Report: [{self.page.name}]({self.page.as_uri()}), `{self.page}`")
+        return "\n\n".join(lines)
+
     @property
     def drifted(self) -> tuple[ColumnDrift, ...]:
         """Columns beyond their thresholds, costliest first."""
@@ -81,6 +119,8 @@ def report_drift(
     seed: int,
     importance: Mapping[str, float] | None = None,
     entity: str | None = None,
+    reference_window: tuple[datetime, datetime] | None = None,
+    not_compared: Mapping[str, str] | None = None,
     decided_at: datetime | None = None,
     progress: Progress | None = None,
 ) -> DriftReport:
@@ -102,6 +142,8 @@ def report_drift(
         seed: Seed of sampling and calibration.
         importance: Importance of each feature, any scale, >= 0; ranks the drifted columns by what they may cost.
         entity: Column that names the thing a row is about (`lead_id`).
+        reference_window: First and last moment of the reference rows, UTC, if they have one; shown.
+        not_compared: Features left out by the caller, with the reason; shown.
         decided_at: Moment of the decision; the wall clock unless given.
         progress: Told what is being done.
 
@@ -113,6 +155,7 @@ def report_drift(
         InputError: if the window has no time zone or ends before it starts.
     """
     start, end = _check_window(window)
+    learned = None if reference_window is None else [moment.isoformat() for moment in _check_window(reference_window)]
     keys = () if entity is None else (entity,)
     names = [*dict.fromkeys([*(feature.name for feature in features), *keys])]
     whole = [
@@ -147,7 +190,9 @@ def report_drift(
             "current_rows": len(whole[1]),
             "compared_reference_rows": rows[0],
             "compared_current_rows": rows[1],
+            "reference_window": learned,
             "columns": len(pairs),
+            "not_compared": dict(not_compared or {}),
             "entity": entity,
             "draws": DRAWS,
             "alpha": ALPHA,
@@ -176,6 +221,13 @@ def report_drift(
         progress("writing the report", 1, 1)
     _log.info("Drift of %s %s: %s, %s. %s", task, model_version, verdict, recommendation, reason)
     return report
+
+
+def _line(column: ColumnDrift) -> str:
+    distance, threshold = ("" if x is None else f"{x:.3f}" for x in (column.statistic, column.threshold))
+    return (
+        f"| {column.name} | {distance} | {threshold} | {column.missing_reference:.1%} to {column.missing_current:.1%} |"
+    )
 
 
 def _check_window(window: tuple[datetime, datetime]) -> tuple[datetime, datetime]:

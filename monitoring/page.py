@@ -68,7 +68,8 @@ def _head(report: DriftReport) -> str:
     compared = report.compared_rows
     facts = {
         "Window": f"{record.window[0]:%Y-%m-%d %H:%M} to {record.window[1]:%Y-%m-%d %H:%M} UTC",
-        "Reference": _rows(report.reference_rows, compared[0], entity=record.inputs["entity"]),
+        "Reference": _learned(record.inputs["reference_window"])
+        + _rows(report.reference_rows, compared[0], entity=record.inputs["entity"]),
         "Current": _rows(report.current_rows, compared[1], entity=record.inputs["entity"]),
         "Alarms": f"at most {record.inputs['alpha']:.0%} of reports ring when nothing has changed"
         f" ({len(report.columns)} columns together, {record.inputs['draws']} random deals of these rows)",
@@ -81,6 +82,10 @@ def _head(report: DriftReport) -> str:
         f'<p class="advice"><strong>{report.recommendation}</strong>. {escape(report.reason)}</p>'
         f'<dl class="facts">{items}</dl>'
     )
+
+
+def _learned(window: Sequence[str] | None) -> str:
+    return "" if window is None else f"{window[0][:10]} to {window[1][:10]}, "
 
 
 def _rows(given: int, compared: int, *, entity: str | None) -> str:
@@ -131,7 +136,15 @@ def _table(report: DriftReport) -> str:
     head = "".join(f"<th>{name}</th>" for name in names)
     rows = "".join(_row(column) for column in report.columns)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    return f'<h2>All columns</h2><div class="wide">{table}</div>'
+    return f'<h2>All columns</h2><div class="wide">{table}</div>{_not_compared(report)}'
+
+
+def _not_compared(report: DriftReport) -> str:
+    left_out: Mapping[str, str] = report.decision.inputs["not_compared"]
+    if not left_out:
+        return ""
+    items = "".join(f"<dt><code>{escape(name)}</code></dt><dd>{escape(why)}</dd>" for name, why in left_out.items())
+    return f'<h2>Not compared</h2><dl class="facts">{items}</dl>'
 
 
 def _row(column: ColumnDrift) -> str:

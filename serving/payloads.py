@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
 
@@ -59,7 +59,10 @@ def _row_model(
 
 
 if TYPE_CHECKING:
-    LeadRow = LeadEventRow = DealRow = ActivityRow = BaseModel
+    LeadRow: TypeAlias = BaseModel
+    LeadEventRow: TypeAlias = BaseModel
+    DealRow: TypeAlias = BaseModel
+    ActivityRow: TypeAlias = BaseModel
 else:
     LeadRow = _row_model(
         CONTRACTS["leads"], name="LeadRow", left_out=("lead_id", "is_deleted"), required=("lead_created_at",)

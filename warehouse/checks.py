@@ -64,7 +64,7 @@ def check_rows(rows: pa.Table, contract: Contract) -> Checked:
     with open_connection() as connection:
         connection.register("offered", rows.append_column("_row", [np.arange(rows.num_rows)]))
         connection.execute(f"CREATE TABLE typed AS SELECT {_typed_columns(rows, contract)} FROM offered")  # noqa: S608
-        connection.register("failures", _failures(connection, contract))
+        connection.register("failures", _failures(connection, contract, _cast_columns(rows, contract)))
         good = _good_rows(connection, contract)
         bad = _bad_rows(connection)
     return Checked(good=good, bad=bad, reasons=dict(sorted(Counter(bad.column("reason").to_pylist()).items())))
@@ -86,20 +86,29 @@ def _refuse_unusable(rows: pa.Table, contract: Contract) -> None:
         )
 
 
+def _cast_columns(rows: pa.Table, contract: Contract) -> tuple[str, ...]:
+    """Offered columns that have not the contract's type: only their casts can fail."""
+    offered = set(rows.column_names)
+    return tuple(
+        column.name
+        for column in all_columns(contract)
+        if column.name in offered and rows.schema.field(column.name).type != column.arrow_type
+    )
+
+
 def _typed_columns(rows: pa.Table, contract: Contract) -> str:
     """SQL of the contract's columns cast from the offered ones, and of the marks where a cast failed."""
     parts = ["_row", REASON_COLUMN if REASON_COLUMN in rows.column_names else f"NULL::VARCHAR AS {REASON_COLUMN}"]
+    cast = _cast_columns(rows, contract)
     for column in all_columns(contract):
-        if column.name not in rows.column_names:
-            parts.append(f"NULL::{SQL_TYPES[column.dtype]} AS {quoted(column.name)}")
-            parts.append(f"false AS {_UNCAST}{column.name}")
-            continue
-        typed = _typed(column)
         offered = quoted(column.name)
-        same = rows.schema.field(column.name).type == column.arrow_type
-        blank = f"nullif(trim({offered}::VARCHAR), '') IS NULL OR ({offered}::VARCHAR = 'nan')"
-        parts.append(f"{typed} AS {offered}")
-        parts.append(f"{'false' if same else f'{typed} IS NULL AND NOT ({blank})'} AS {_UNCAST}{column.name}")
+        if column.name not in rows.column_names:
+            parts.append(f"NULL::{SQL_TYPES[column.dtype]} AS {offered}")
+            continue
+        parts.append(f"{_typed(column)} AS {offered}")
+        if column.name in cast:
+            blank = f"nullif(trim({offered}::VARCHAR), '') IS NULL OR ({offered}::VARCHAR = 'nan')"
+            parts.append(f"({_typed(column)}) IS NULL AND NOT ({blank}) AS {_UNCAST}{column.name}")
     return ", ".join(parts)
 
 
@@ -116,13 +125,13 @@ def _typed(column: Column) -> str:
     return f"TRY_CAST({name} AS {SQL_TYPES[column.dtype]})"
 
 
-def _failures(connection: duckdb.DuckDBPyConnection, contract: Contract) -> pa.Table:
+def _failures(connection: duckdb.DuckDBPyConnection, contract: Contract, cast: tuple[str, ...]) -> pa.Table:
     """One row per broken row: `_row` and `reason`, reasons in the order of the contract's columns."""
     import pandas as pd
     import pandera.errors
     import pyarrow as pa
 
-    schema = pandera_schema(contract)
+    schema = pandera_schema(contract, cast)
     names = ", ".join(quoted(name) for name in schema.columns)
     frame = connection.sql(f"SELECT {names} FROM typed ORDER BY _row").to_arrow_table()  # noqa: S608
     found: dict[int, dict[str, str]] = {}
@@ -155,14 +164,15 @@ def _reason(column: str, check: str) -> str:
 
 
 @cache
-def pandera_schema(contract: Contract) -> Any:
-    """The pandera schema of a table's contract; types are settled before, by the casts whose failures it reads."""
+def pandera_schema(contract: Contract, cast: tuple[str, ...]) -> Any:
+    """The pandera schema of a contract; types are settled before; of the columns `cast` it reads the failures."""
     import pandera.pandas as pandera
 
     columns: dict[str, Any] = {}
     for column in all_columns(contract):
-        unread = pandera.Check.eq(False, error=f"{column.name} is not {_TYPE_WORDS[column.dtype]}")
-        columns[_UNCAST + column.name] = pandera.Column(None, unread)
+        if column.name in cast:
+            unread = pandera.Check.eq(False, error=f"{column.name} is not {_TYPE_WORDS[column.dtype]}")
+            columns[_UNCAST + column.name] = pandera.Column(None, unread)
         checks = _value_checks(column)
         if column.required or checks:
             columns[column.name] = pandera.Column(None, checks, nullable=not column.required)

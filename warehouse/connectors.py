@@ -157,11 +157,36 @@ class FileConnector:
 
 
 def _csv_sql(file: File, path: Path, number: int, name: str) -> str:
-    """SQL that reads a CSV file as text; lines that are no rows go to a table of rejects."""
+    """SQL that reads a CSV file as text; lines that are no rows go to a table of rejects.
+
+    The columns are given, because DuckDB's detection refuses a whole file, or drops lines, for one broken line.
+    """
+    columns = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in _csv_header(file, path))
     tables = f"rejects_table = '{_REJECTS}{name}_{number}', rejects_scan = '_scan{_REJECTS}{name}_{number}'"
     shape = f"delim = {literal(file.separator)}, quote = '\"', escape = '\"', encoding = '{file.encoding}'"
-    options = f"header = true, all_varchar = true, store_rejects = true, {shape}, {tables}"
+    options = f"auto_detect = false, header = true, columns = {{{columns}}}, store_rejects = true, {shape}, {tables}"
     return f"SELECT * FROM read_csv({literal(str(path))}, {options})"  # noqa: S608
+
+
+def _csv_header(file: File, path: Path) -> list[str]:
+    """Column names of a CSV file: nameless and repeated ones are numbered, so that all differ."""
+    import csv
+    import gzip
+
+    encoding = "utf-8-sig" if file.encoding == "utf-8" else file.encoding
+    opened: Any = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt", encoding=encoding, newline="") as text:
+            header = next(csv.reader(text, delimiter=file.separator), [])
+    except (UnicodeError, OSError, EOFError, csv.Error) as error:
+        raise SourceError(f"The file {path} cannot be read as {file.encoding} text", got=str(error)) from error
+    if not header:
+        raise SourceError(f"The file {path} is empty", expected="a line of column names and rows below it")
+    names: list[str] = []
+    for position, raw in enumerate(header):
+        name = raw.strip() or f"column_{position}"
+        names.append(f"{name}_{position}" if name in names else name)
+    return names
 
 
 def _find_files(mapping: Mapping, folder: Path) -> dict[str, list[Path]]:

@@ -160,18 +160,20 @@ class Warehouse:
         return ibis_tables(self.duckdb())
 
     def _delta(self, table: str) -> DeltaTable | None:
+        """The table, if it holds rows."""
+        delta = self._open(table)
+        return delta if delta is not None and delta.file_uris() else None
+
+    def _open(self, table: str) -> DeltaTable | None:
         from deltalake import DeltaTable
 
         path = self.root / table
-        if not path.is_dir() or not DeltaTable.is_deltatable(str(path)):
-            return None
-        delta = DeltaTable(path)
-        return delta if delta.file_uris() else None
+        return DeltaTable(path) if path.is_dir() and DeltaTable.is_deltatable(str(path)) else None
 
     def _create_view(
         self, connection: DuckDBPyConnection, contract: Contract, delta: DeltaTable | None, extra: str = ""
     ) -> None:
-        if delta is None:
+        if delta is None or not delta.file_uris():
             create_empty_view(connection, contract)
             return
         present = {field.name for field in delta.schema().fields}
@@ -184,7 +186,7 @@ class Warehouse:
         if good.num_rows == 0:
             return 0
         for attempt in range(_COMMIT_TRIES):
-            delta = self._delta(contract.table)
+            delta = self._open(contract.table)
             fresh, digest = self._fresh(contract, good, delta)
             if fresh.num_rows == 0:
                 return 0
@@ -202,7 +204,7 @@ class Warehouse:
         )
 
     def _version(self, table: str) -> int | None:
-        delta = self._delta(table)
+        delta = self._open(table)
         return None if delta is None else int(delta.version())
 
     def _fresh(self, contract: Contract, good: pa.Table, delta: DeltaTable | None) -> tuple[pa.Table, int]:
@@ -225,13 +227,15 @@ class Warehouse:
     ) -> None:
         from deltalake import CommitProperties, write_deltalake
 
-        before = _Content(rows=0, digest=0) if delta is None else _content(contract, delta)
+        before = _content(contract, delta) if delta is not None and delta.file_uris() else _Content(rows=0, digest=0)
         after = {"rows": before.rows + fresh.num_rows, "digest": str((before.digest + digest) % _CONTENT_MODULUS)}
         # No retries by Delta itself: a second writer's rows must be compared with the first one's.
         properties = CommitProperties({_COMMIT_KEY: json.dumps(after | {"origin": origin})}, max_commit_retries=0)
-        target = delta if delta is not None else self.root / contract.table
-        merge: Any = None if delta is None else "merge"
-        write_deltalake(target, fresh, mode="append", schema_mode=merge, commit_properties=properties)
+        if delta is None:
+            # Not "append": that would add to a table which another writer has made since we looked.
+            write_deltalake(self.root / contract.table, fresh, mode="error", commit_properties=properties)
+        else:
+            write_deltalake(delta, fresh, mode="append", schema_mode="merge", commit_properties=properties)
 
 
 def _content(contract: Contract, delta: DeltaTable) -> _Content:

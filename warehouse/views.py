@@ -70,9 +70,7 @@ def all_columns(contract: Contract) -> tuple[Column, ...]:
     return contract.columns + times
 
 
-def create_view(
-    connection: DuckDBPyConnection, contract: Contract, relation: str, present: Collection[str]
-) -> None:
+def create_view(connection: DuckDBPyConnection, contract: Contract, relation: str, present: Collection[str]) -> None:
     """Show `relation` (SQL) as the canonical table, in contract order; columns that are not `present` are null."""
     columns = ", ".join(
         quoted(column.name) if column.name in present else f"NULL::{SQL_TYPES[column.dtype]} AS {quoted(column.name)}"
@@ -102,7 +100,9 @@ def ibis_tables(connection: DuckDBPyConnection) -> dict[str, ir.Table]:
 
     backend = ibis.duckdb.from_connection(connection)
     return {
-        contract.table: ops.DatabaseTable(contract.table, ibis.Schema.from_pyarrow(contract.arrow_schema), backend).to_expr()
+        contract.table: ops.DatabaseTable(
+            contract.table, ibis.Schema.from_pyarrow(contract.arrow_schema), backend
+        ).to_expr()
         for contract in CONTRACTS.values()
     }
 

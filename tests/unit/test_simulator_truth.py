@@ -13,10 +13,11 @@ from warehouse.simulator import parameters as p
 from warehouse.simulator.accounts import Accounts
 from warehouse.simulator.config import SimulationConfig
 from warehouse.simulator.deal_records import booked_amount, expected_booking
-from warehouse.simulator.deals import LOST, WON, DealHistory, Deals, closed_at, deal_rates, plan_deals, pursue
+from warehouse.simulator.deals import LOST, WON, Deals, deal_rates, plan_deals
 from warehouse.simulator.leads import CONVERTED, LeadPaths, Leads, arrive, lead_rates, live
 from warehouse.simulator.moments import DAY, Calendar, Floats, Ints, worked_share
 from warehouse.simulator.organisation import hire, plan_campaigns
+from warehouse.simulator.pursuit import DealHistory, closed_at, pursue
 from warehouse.simulator.truth import DealTruth, lead_truth
 
 

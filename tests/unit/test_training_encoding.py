@@ -59,7 +59,7 @@ def test_columns_are_taken_by_name_whatever_their_order_and_a_missing_one_is_nan
 
 
 def test_a_text_where_a_number_is_needed_names_the_field() -> None:
-    with pytest.raises(ContractError, match="'amount' holds values that are no numbers.*'much'") as caught:
+    with pytest.raises(ContractError, match=r"'amount' holds values that are no numbers.*'much'") as caught:
         encode_columns({"amount": [1.0, "much"]}, [entry("amount", "float")])
     assert caught.value.field == "amount"
 

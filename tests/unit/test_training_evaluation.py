@@ -58,9 +58,7 @@ def test_calibration_error_by_hand() -> None:
     # Two bins of five rows each carry two probabilities: |0.2 - 0.1| and |0.8 - 0.6|, half the rows each.
     label = np.array([0, 0, 0, 0, 1] * 2 + [1, 1, 1, 1, 0] * 2, dtype=float)
     probability = np.array([0.1] * 10 + [0.6] * 10)
-    by_hand = []
-    for start in range(0, 20, 2):
-        by_hand.append(abs((label[start : start + 2] - probability[start : start + 2]).sum()) / 20)
+    by_hand = [abs((label[i : i + 2] - probability[i : i + 2]).sum()) / 20 for i in range(0, 20, 2)]
     assert FIGURES["ece"](label, probability, np.ones((20, 1)))[0] == pytest.approx(sum(by_hand))
 
 

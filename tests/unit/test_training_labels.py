@@ -15,7 +15,6 @@ from training.labels import LEAD_CONVERTED, label_spine
 from warehouse.contracts import UTC_MICROSECONDS
 
 
-
 def day(number: int, hour: int = 0) -> datetime:
     return datetime(2025, 1, number, hour, tzinfo=UTC)
 

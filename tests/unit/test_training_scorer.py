@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from training_toy import toy_columns, toy_truth, train_toy
 
 from common.errors import ContractError, NotFoundError
-from training_toy import toy_columns, toy_truth, train_toy
 from training.manifest import Manifest
 from training.scorer import LEAD_GROUPS, Scorer
 
@@ -136,7 +136,7 @@ def test_a_deal_record_says_probability_and_risk(tmp_path: Path) -> None:
 
 
 def test_ids_must_be_one_per_row(scorer: Scorer) -> None:
-    with pytest.raises(ContractError, match="Expected: 3 ids. Got: 1"):
+    with pytest.raises(ContractError, match=r"Expected: 3 ids\. Got: 1"):
         scorer.record(toy_columns(3, seed=1), ids=["a"], at=NOW)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_slices_follow_each_other_in_time_and_share_no_entity(rows: list[tuple[i
     as_of, entity = days(*(row[0] for row in rows)), np.array([f"e{row[1]}" for row in rows], dtype=object)
     slices = slice_past(as_of, entity, np.arange(len(rows)))
     ordered = [slices.train, slices.tune, slices.calibrate]
-    for earlier, later in zip(ordered, ordered[1:], strict=False):
+    for earlier, later in pairwise(ordered):
         if len(earlier) and len(later):
             assert as_of[earlier].max() < as_of[later].min()
     for index, one in enumerate(ordered):
@@ -85,7 +86,7 @@ def test_a_fifth_of_the_labelled_rows_tests_unless_told_otherwise() -> None:
 
 
 def test_too_few_outcomes_says_how_many_are_needed_and_there() -> None:
-    with pytest.raises(TooLittleDataError, match="at least 40 rows with the outcome and 40 without.*3 with and 97"):
+    with pytest.raises(TooLittleDataError, match=r"at least 40 rows with the outcome and 40 without.*3 with and 97"):
         require_outcomes(np.array([1.0] * 3 + [0.0] * 97), what="to train on", needed=40)
 
 

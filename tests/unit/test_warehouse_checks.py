@@ -83,7 +83,9 @@ def test_text_is_read_as_the_type_of_its_column() -> None:
 
 
 def test_good_rows_stay_and_broken_ones_keep_what_was_offered() -> None:
-    rows = pa.Table.from_pylist([DEAL, DEAL | {"opportunity_id": "d2", "amount_usd": -3.0}, DEAL | {"opportunity_id": "d3"}])
+    rows = pa.Table.from_pylist(
+        [DEAL, DEAL | {"opportunity_id": "d2", "amount_usd": -3.0}, DEAL | {"opportunity_id": "d3"}]
+    )
     checked = check_rows(rows, OPPORTUNITIES)
     assert checked.good.column("opportunity_id").to_pylist() == ["d1", "d3"]
     (broken,) = checked.bad.to_pylist()
@@ -93,7 +95,9 @@ def test_good_rows_stay_and_broken_ones_keep_what_was_offered() -> None:
 
 
 def test_a_reason_that_comes_with_a_row_sends_it_to_quarantine() -> None:
-    rows = pa.Table.from_pylist([DEAL | {"quarantine_reason": "won before it was opened"}, DEAL | {"quarantine_reason": None}])
+    rows = pa.Table.from_pylist(
+        [DEAL | {"quarantine_reason": "won before it was opened"}, DEAL | {"quarantine_reason": None}]
+    )
     checked = check_rows(rows, OPPORTUNITIES)
     assert checked.reasons == {"won before it was opened": 1}
     assert checked.good.num_rows == 1

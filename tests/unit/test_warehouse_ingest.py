@@ -41,7 +41,7 @@ MAPPING: dict[str, Any] = {
         {
             "table": "activities",
             "from": "calls",
-            "where": "id <> 'test call'",
+            "where": "id IS DISTINCT FROM 'test call'",
             "event_timestamp": "start",
             "created_timestamp": "coalesce(logged, start)",
             "columns": {"activity_id": "id", "kind": "'call'", "direction": "way", "duration_minutes": "minutes"},
@@ -100,13 +100,15 @@ def test_broken_rows_go_to_quarantine_with_what_stood_in_the_file(
         + "before;06/01/2025 09:30;2025-01-05;3;in;\n"
         + "long;06/01/2025 09:30;;three;in;\n"
         + "short;06/01/2025 09:30\n"
+        + "long;06/01/2025 09:30;;3;in;4;5;6;7\n"
         + ";06/01/2025 09:30;;3;in;\n"
     )
     count = ingest(source(tmp_path), folder, warehouse)["activities"]
-    assert (count.read, count.loaded, count.known, count.quarantined) == (6, 1, 0, 5)
+    assert (count.read, count.loaded, count.known, count.quarantined) == (7, 1, 0, 6)
     assert count.reasons == {
         "activity_id is missing": 1,
         "line cannot be read: missing columns": 1,
+        "line cannot be read: too many columns": 1,
         "logged before it began": 1,
         "minutes cannot be read as float": 1,
         "start cannot be read as timestamp": 1,
@@ -137,6 +139,27 @@ def test_the_order_and_the_parting_of_files_do_not_matter(tmp_path: Path, folder
         file.write(HEADER + "".join(reversed(lines[:4])))
     ingest(source(tmp_path), folder, parts)
     assert whole.fingerprint() == parts.fingerprint()
+
+
+def test_a_file_with_windows_line_ends_byte_mark_and_repeated_headers_is_read(
+    tmp_path: Path, folder: Path, warehouse: Warehouse
+) -> None:
+    text = "Call Id;start;logged;minutes;way;;way\r\na;06/01/2025 09:30;;3;in;;x\r\n"
+    (folder / "calls.csv").write_bytes(text.encode("utf-8-sig"))
+    ingest(source(tmp_path), folder, warehouse)
+    assert stored(warehouse, "activity_id, direction") == [("a", "inbound")]
+
+
+def test_a_file_of_no_bytes_is_told(tmp_path: Path, folder: Path, warehouse: Warehouse) -> None:
+    (folder / "calls.csv").write_text("")
+    with pytest.raises(SourceError, match=r"calls\.csv is empty"):
+        ingest(source(tmp_path), folder, warehouse)
+
+
+def test_a_file_of_another_encoding_is_told(tmp_path: Path, folder: Path, warehouse: Warehouse) -> None:
+    (folder / "calls.csv").write_bytes("Müller;start\n".encode("latin-1"))
+    with pytest.raises(SourceError, match="cannot be read as utf-8 text"):
+        ingest(source(tmp_path), folder, warehouse)
 
 
 def test_an_encoding_other_than_utf8_is_read(tmp_path: Path, folder: Path, warehouse: Warehouse) -> None:
@@ -186,7 +209,9 @@ def test_a_file_without_rows_is_named(tmp_path: Path, folder: Path, warehouse: W
 
 def test_a_file_without_a_usable_row_is_told_the_reasons(tmp_path: Path, folder: Path, warehouse: Warehouse) -> None:
     (folder / "calls.csv").write_text(HEADER + "a;yesterday;;3;in;\nb;today;;3;in;\n")
-    with pytest.raises(SourceError, match=r"no usable row for activities in calls: all 2.*start cannot be read.*\(2 rows"):
+    with pytest.raises(
+        SourceError, match=r"no usable row for activities in calls: all 2.*start cannot be read.*\(2 rows"
+    ):
         ingest(source(tmp_path), folder, warehouse)
     assert warehouse.quarantine.rows("activities").num_rows == 2
 
@@ -223,7 +248,7 @@ def test_canonical_files_need_their_required_columns(folder: Path, warehouse: Wa
 
 
 def test_canonical_files_need_times_with_a_zone(folder: Path, warehouse: Warehouse) -> None:
-    landing(folder, event_timestamp=datetime(2025, 1, 6))  # noqa: DTZ001
+    landing(folder, event_timestamp=datetime(2025, 1, 6))
     with pytest.raises(ContractError, match="times of event_timestamp in reps have no time zone"):
         ingest(load_source("simulated"), folder, warehouse)
 

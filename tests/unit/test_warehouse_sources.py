@@ -102,11 +102,14 @@ def test_an_unknown_source_is_told_the_known_ones() -> None:
             {"tables": [VALID["tables"][0] | {"columns": {"activity_id": "id", "kind": "'call'", "mood": "1"}}]},
             "activities has no column mood",
         ),
-        ({"tables": [VALID["tables"][0] | {"created_timestamp": None}]}, "activities needs event_timestamp and created"),
+        (
+            {"tables": [VALID["tables"][0] | {"created_timestamp": None}]},
+            "activities needs event_timestamp and created",
+        ),
         ({"models": {"lead": {"horizon_days": 9, "spine": "creation"}}}, "give either test_from or test_share"),
         (
-            {"models": {"lead": {"horizon_days": 9, "spine": "creation", "test_from": datetime(2020, 1, 1)}}},  # noqa: DTZ001
-            "has no time zone",
+            {"models": {"lead": {"horizon_days": 9, "spine": "creation", "test_from": datetime(2020, 1, 1)}}},
+            "Input should have timezone info",
         ),
     ],
 )

@@ -108,7 +108,7 @@ def test_an_empty_warehouse_has_typed_views_and_no_cut(warehouse: Warehouse) -> 
     for name, table in warehouse.ibis().items():
         assert table.schema().to_pyarrow() == CONTRACTS[name].arrow_schema
         assert table.count().to_pyarrow().as_py() == 0
-    with pytest.raises(NotFoundError, match="is empty.*salience ingest"):
+    with pytest.raises(NotFoundError, match=r"is empty.*salience ingest"):
         warehouse.cut()
 
 
@@ -140,7 +140,7 @@ def test_a_table_written_before_a_column_existed_reads_it_as_null(
 
 
 def test_an_unknown_table_is_refused_by_name(warehouse: Warehouse) -> None:
-    with pytest.raises(ContractError, match="There is no table 'deals'.*opportunities"):
+    with pytest.raises(ContractError, match=r"There is no table 'deals'.*opportunities"):
         warehouse.append("deals", leads(lead("a")), origin="x")
     with pytest.raises(ContractError, match="There is no table 'deals'"):
         memory_tables({"deals": leads(lead("a"))})
@@ -162,6 +162,23 @@ def test_a_writer_that_loses_the_race_compares_with_the_winner(
     count = warehouse.append("leads", leads(lead("b"), lead("c")), origin="y")
     assert (count.loaded, count.known) == (1, 1)
     assert warehouse.row_count("leads") == 3
+
+
+def test_two_writers_that_both_make_the_table_leave_each_row_once(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, raced = Warehouse._write, []
+
+    def write_second(self: Warehouse, *args: Any, **keywords: Any) -> None:
+        if not raced:
+            raced.append(True)
+            Warehouse(self.root).append("leads", leads(lead("a")), origin="the faster one")
+        write(self, *args, **keywords)
+
+    monkeypatch.setattr(Warehouse, "_write", write_second)
+    count = warehouse.append("leads", leads(lead("a"), lead("b")), origin="y")
+    assert (count.loaded, count.known) == (1, 1)
+    assert warehouse.row_count("leads") == 2
 
 
 def test_a_writer_that_always_loses_says_so(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Backtests on rolling origins: what would have been forecast then, from what was known then, beside what happened.
 
-Deals' win chances in a backtest come from the rates learned at each origin by stage and days to close, not from the deal
-champion: the champion was trained on outcomes that were not known at the origins, so its probabilities would leak.
+The open deals' win chances in a backtest come from a small model trained at each origin (`origin_model`), not from the
+deal champion: the champion was trained on outcomes that were not known at the origins, so its probabilities would leak.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def backtest_pipeline(
         progress: Called with (what, done, total).
 
     Returns:
-        One row per origin, level, entity and period (the quarter and its months): the columns of `frame.summarise`, plus
-        `origin`, `grain`, `actual`, `at` (position of the origin); and the factors learned on all quarters.
+        One row per origin, level, entity and period (the quarter and its months): the columns of `frame.summarise`,
+        plus `origin`, `grain`, `actual`, `at` (position of the origin); and the factors learned on all quarters.
 
     Raises:
         TooLittleDataError: if no quarter can be forecast.
@@ -163,7 +163,7 @@ def backtest_metrics(rows: pd.DataFrame, levels: Sequence[str]) -> dict[str, flo
 def baseline_metrics(
     rows: pd.DataFrame, levels: Sequence[str], baselines: Sequence[str]
 ) -> Mapping[str, dict[str, float]]:
-    """`wape_{level}` and `bias_{level}` of each baseline on the same rows; left out where it is not known for all of them."""
+    """`wape_{level}` and `bias_{level}` of each baseline on the same rows, where it is known for all of them."""
     found: dict[str, dict[str, float]] = {}
     for name in baselines:
         for level in levels:

@@ -24,7 +24,8 @@ class BaseForecast:
 
     Args:
         mean: Point forecasts, shape (n_series, h).
-        residuals: One-step errors within the history (actual - fitted), shape (n_series, n_periods); NaN where not defined.
+        residuals: One-step errors within the history (actual - fitted), shape (n_series, n_periods); NaN where not
+            defined.
     """
 
     mean: FloatArray

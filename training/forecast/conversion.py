@@ -1,8 +1,8 @@
 """How open deals turn into money: when and with what chance they are won, and how much of the entered amount is booked.
 
-Learned from what was known at the origin: past month starts, the deals open then, and what had become of them by the origin.
-A deal still open at the origin is counted as long as it was watched and no longer (Aalen and Johansen 1978), so that open is
-not taken for lost.
+Learned from what was known at the origin: past month starts, the deals open then, and what had become of them by the
+origin. A deal still open at the origin is counted as long as it was watched and no longer (Aalen and Johansen 1978),
+so that open is not taken for lost.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _PRIOR_ROWS = 30.0
 _DUE_EDGES = (-1e9, 0.0, 31.0, 62.0, 93.0, 184.0, 1e9)
 _MISSING_DUE = len(_DUE_EDGES)
 _MONTH_DAYS = 30.4375
+_SEASON_LAGS = 3
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,19 @@ class Conversion:
 
     def win_chances(self, deals: pd.DataFrame, *, at: pd.Timestamp) -> FloatArray:
         """Chance of each deal to be won at each lag, shape (n_deals, N_LAGS)."""
-        due = due_bucket(deals["close_date"], at=at)
+        return self.expected(deals.assign(due=due_bucket(deals["close_date"], at=at)))
+
+    def expected(self, snapshots: pd.DataFrame) -> FloatArray:
+        """Chance of each snapshot's deal to be won at each lag, shape (n_rows, N_LAGS)."""
         rows = [
             self.chances.get((bucket, stage), self.chances.get(bucket, self.chances[None]))
-            for bucket, stage in zip(due.tolist(), deals["stage"], strict=True)
+            for bucket, stage in zip(snapshots["due"].tolist(), snapshots["stage"], strict=True)
         ]
-        return np.array(rows, dtype=np.float64).reshape(len(deals), N_LAGS)
+        return np.array(rows, dtype=np.float64).reshape(len(snapshots), N_LAGS)
 
 
 def due_bucket(close_date: pd.Series, *, at: pd.Timestamp) -> np.ndarray:
-    """Bucket of the days from `at` to the entered close date: overdue, 1 to 31, … days; the last one for none entered."""
+    """Bucket of the days from `at` to the entered close date: overdue, 1 to 31, … days; the last for none entered."""
     days = (close_date - at.tz_localize(None).normalize()).dt.days.to_numpy(dtype=np.float64)
     bucket = np.digitize(days, _DUE_EDGES[1:-1])
     return np.where(np.isnan(days), _MISSING_DUE, bucket)
@@ -61,18 +65,18 @@ def learn_conversion(snapshots: pd.DataFrame) -> Conversion:
     """Learn from past snapshots.
 
     Args:
-        snapshots: One row per past month start and deal open then: `due` (bucket), `stage`, `watched` (whole months known
-            after it), `lag` (month of its outcome relative to the snapshot's, NaN while open), `won`, `ratio` (booked over
-            entered, NaN unless won), `booked_usd`.
+        snapshots: One row per past month start and deal open then: `due` (bucket), `stage`, `watched` (whole months
+            known after it), `lag` (month of its outcome relative to the snapshot's, NaN while open), `won`, `ratio`
+            (booked over entered, NaN unless won), `booked_usd`.
     """
     pooled = _Counts.of(snapshots)
     base = pooled.hazards(None)
     chances: dict[tuple[int, str] | int | None, FloatArray] = {None: _chance(base)}
     for bucket, of_bucket in snapshots.groupby("due"):
         hazards = _Counts.of(of_bucket).hazards(base)
-        chances[int(bucket)] = _chance(hazards)
+        chances[int(str(bucket))] = _chance(hazards)
         for stage, of_stage in of_bucket.groupby("stage"):
-            chances[int(bucket), str(stage)] = _chance(_Counts.of(of_stage).hazards(hazards))
+            chances[int(str(bucket)), str(stage)] = _chance(_Counts.of(of_stage).hazards(hazards))
     won = snapshots[snapshots["won"] & snapshots["ratio"].notna()]
     low, high = (won["ratio"].quantile([0.01, 0.99])) if len(won) else (1.0, 1.0)
     ratios = won["ratio"].clip(low, high).to_numpy(dtype=np.float64) if len(won) else np.ones(1)
@@ -83,6 +87,50 @@ def learn_conversion(snapshots: pd.DataFrame) -> Conversion:
         typical_usd=float(booked.mean()) if len(booked) else 0.0,
         n_snapshots=len(snapshots),
     )
+
+
+def learn_season(snapshots: pd.DataFrame, expected: FloatArray) -> FloatArray:
+    """How much more, or less, is won in each quarter of the year than the stage and due date say; by month of the year.
+
+    Wins of the three months after each snapshot against what was expected of them, by quarter of the year. A quarter
+    seen in n years counts with the weight n / (n + 1), so one good autumn does not make a season.
+
+    Args:
+        snapshots: As for `learn_conversion`.
+        expected: `Conversion.expected` of them.
+
+    Returns:
+        Factors, shape (12,), January first.
+    """
+    month, watched = snapshots["month"].to_numpy(dtype=np.int64), snapshots["watched"].to_numpy()
+    lag, won = snapshots["lag"].to_numpy(dtype=np.float64), snapshots["won"].to_numpy(dtype=bool)
+    happened, hoped = np.zeros(4), np.zeros(4)
+    years: list[set[int]] = [set() for _ in range(4)]
+    for ahead in range(_SEASON_LAGS):
+        seen = watched > ahead
+        quarter = (month[seen] + ahead) % 12 // 3
+        happened += np.bincount(quarter, weights=(won & (lag == ahead))[seen], minlength=4)
+        hoped += np.bincount(quarter, weights=expected[seen, ahead + 1], minlength=4)
+        for number in np.unique(month[seen] + ahead).tolist():
+            years[number % 12 // 3].add(number // 12)
+    ratio = np.divide(happened + 1.0, hoped + 1.0)
+    weight = np.array([len(found) / (len(found) + 1.0) for found in years])
+    factors: FloatArray = np.repeat(np.exp(weight * np.log(ratio)), 3)
+    return factors
+
+
+def apply_season(chances: FloatArray, season: FloatArray, *, month: int) -> FloatArray:
+    """Chances with each month's factor of the season; a deal's chances still sum to less than 1.
+
+    Args:
+        chances: Shape (n_deals, N_LAGS), lag -1 first; lag 0 is `month`.
+        season: Factors, January first.
+        month: Number of the month of lag 0.
+    """
+    raised = chances * season[(month - 1 + np.arange(chances.shape[1])) % 12]
+    total = raised.sum(axis=1, keepdims=True)
+    seasonal: FloatArray = raised * np.minimum(1.0, 0.99 / np.maximum(total, 1e-12))
+    return seasonal
 
 
 def apply_win_probability(chances: FloatArray, win_probability: FloatArray, *, horizon_days: int) -> FloatArray:

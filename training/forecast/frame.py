@@ -27,8 +27,8 @@ class BottomForecast:
     Args:
         hierarchy: Levels above the bottom entities.
         base: Base periods (months or quarters), consecutive.
-        components: Name (`closed`, `open`, `new`, or `future` where they are not known apart) to hundredths of the unit,
-            shape (n_bottom, n_base). Their sum is the expected value.
+        components: Name (`closed`, `open`, `new`, or `future` where they are not known apart) to hundredths of the
+            unit, shape (n_bottom, n_base). Their sum is the expected value.
         paths: Sample paths of all that is not closed, shape (n_paths, n_bottom, n_base).
         baselines: Name to values, shape (n_bottom, n_base); NaN where not known.
         factors: Conformal factor by level and nominal coverage in percent; 1 where absent.
@@ -51,8 +51,8 @@ def to_cents(values: FloatArray) -> Cents:
 def summarise(forecast: BottomForecast, periods: Sequence[Period]) -> pd.DataFrame:
     """One row per level, entity and period.
 
-    Sums are taken of whole hundredths, so that months add up to quarters and reps to the company exactly. Intervals come
-    from the paths' sums, widened around the median by the level's conformal factor.
+    Sums are taken of whole hundredths, so that months add up to quarters and reps to the company exactly. Intervals
+    come from the paths' sums, widened around the median by the level's conformal factor.
 
     Returns:
         Columns level, entity_id, period, period_start, period_end (its last day), expected, median, lower_80, upper_80,

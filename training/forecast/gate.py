@@ -1,7 +1,7 @@
-"""The forecast's gate: challenger and champion on the same origins, entities and periods, judged by the same actual values.
+"""The forecast's gate: challenger and champion on the same origins, entities and periods, by the same actual values.
 
-Both bundles keep what they said at each origin of their backtests. The rows that both have are scored again with the actual
-values as known now; whatever cannot be compared keeps the champion.
+Both bundles keep what they said at each origin of their backtests. The rows that both have are scored again with the
+actual values as known now; whatever cannot be compared keeps the champion.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Comparison:
 def compare_forecasts(rows: pd.DataFrame, *, ours: str, theirs: str, seed: int) -> Comparison:
     """Paired comparison of two columns of forecasts.
 
-    Each level counts alike: a row's loss is its absolute error over the level's total of absolute actuals, over the number
-    of levels. Periods are drawn with replacement, because entities share their periods' luck.
+    Each level counts alike: a row's loss is its absolute error over the level's total of absolute actuals, over the
+    number of levels. Periods are drawn with replacement, because entities share their periods' luck.
 
     Args:
         rows: Columns level, period, actual, and the two forecasts.
@@ -81,9 +81,9 @@ def decide_forecast(
 ) -> Decision:
     """Promote the challenger if it is better than the champion, or its refresh; log the decision either way.
 
-    Without a champion the challenger has to be no worse than the best naive answer on the same rows. With one, the pessimistic end of
-    the difference has to be below zero; a challenger that said exactly the same on every common row is the same method with
-    later data and takes over.
+    Without a champion the challenger has to be no worse than the best naive answer on the same rows. With one, the
+    pessimistic end of the difference has to be below zero; a challenger that said exactly the same on every common row
+    is the same method with later data and takes over.
 
     Args:
         challenger: The version in question.
@@ -148,7 +148,7 @@ def _against_champion(
     if rows["period"].nunique() < _LEAST_CLUSTERS or not _finite(rows, ["actual", "expected", "theirs"]):
         return (
             False,
-            f"could not be evaluated: the two have {rows['period'].nunique()} periods in common and need {_LEAST_CLUSTERS}",
+            f"could not be evaluated: {rows['period'].nunique()} periods in common, and {_LEAST_CLUSTERS} are needed",
             None,
         )
     comparison = compare_forecasts(rows, ours="expected", theirs="theirs", seed=seed)
@@ -169,8 +169,9 @@ def _finite(rows: pd.DataFrame, columns: list[str]) -> bool:
 
 def _figures(comparison: Comparison) -> str:
     return (
-        f"WAPE over all levels {comparison.challenger:.4f} against {comparison.rival:.4f} on the same {comparison.n_rows} rows of "
-        f"{comparison.n_periods} periods; difference at most {comparison.difference_upper:+.4f} with 95 %"
+        f"WAPE over all levels {comparison.challenger:.4f} against {comparison.rival:.4f} on the same "
+        f"{comparison.n_rows} rows of {comparison.n_periods} periods; "
+        f"difference at most {comparison.difference_upper:+.4f} with 95 %"
     )
 
 

@@ -11,7 +11,16 @@ import pandas as pd
 from common.errors import TooLittleDataError
 from training.forecast.periods import month_number, month_start
 
-DEAL_COLUMNS = ("opportunity_id", "status", "stage", "rep_id", "amount_usd", "close_date", "forecast_category")
+DEAL_COLUMNS = (
+    "opportunity_id",
+    "status",
+    "stage",
+    "rep_id",
+    "amount_usd",
+    "close_date",
+    "forecast_category",
+    "opened_at",
+)
 SALES_KINDS = ("booking", "expansion")
 UNASSIGNED = "unassigned"
 COMPANY = "company"
@@ -60,7 +69,7 @@ class PipelineHistory:
         )
         spine = known_from.cross_join(times).filter(lambda t: t._from <= t.as_of).select("opportunity_id", "as_of")
         states = versions_on_spine(spine, deals, CONTRACTS["opportunities"], key="opportunity_id")
-        frame = states.select("as_of", *DEAL_COLUMNS).filter(states.status.notnull()).execute()
+        frame: pd.DataFrame = states.select("as_of", *DEAL_COLUMNS).filter(states.status.notnull()).execute()
         frame["close_date"] = pd.to_datetime(frame["close_date"])
         by_moment = dict(tuple(frame.groupby("as_of", sort=False)))
         for moment in missing:
@@ -68,7 +77,7 @@ class PipelineHistory:
             self._deals[moment] = state.drop(columns="as_of").sort_values("opportunity_id").reset_index(drop=True)
 
     def deals(self, at: datetime) -> pd.DataFrame:
-        """State of every deal as known at `at`, sorted by id; columns `DEAL_COLUMNS`, close_date as a day without zone."""
+        """State of every deal as known at `at`, sorted by id; columns `DEAL_COLUMNS`, close_date as a plain day."""
         self.prepare([at])
         return self._deals[at]
 
@@ -95,7 +104,8 @@ class PipelineHistory:
 
             rows = visible(self._tables["opportunities"], at)
             since = ibis.greatest(rows.event_timestamp, rows.created_timestamp).min()
-            return rows.group_by("opportunity_id").agg(since=since).execute().set_index("opportunity_id").sort_index()
+            found: pd.DataFrame = rows.group_by("opportunity_id").agg(since=since).execute()
+            return found.set_index("opportunity_id").sort_index()
 
         return self._ask("first_known", at, ask)["since"]
 

@@ -38,11 +38,11 @@ def conformal_factor(
     nominal: float,
     prior_weight: float = 20.0,
 ) -> float:
-    """Factor by which intervals around `centre` are widened so that a share `nominal` of past actuals would have been inside.
+    """Factor by which intervals around `centre` are widened so that a share `nominal` of past actuals is inside.
 
-    The score of an actual is its distance from the centre in units of the interval's side that it lies on; the factor is the
-    scores' conformal quantile (level `ceil((n + 1) nominal) / n`, Vovk et al. 2005), shrunk on the log scale towards 1 as if
-    `prior_weight` further scores had said 1. Few origins thus move the intervals little.
+    The score of an actual is its distance from the centre in units of the interval's side that it lies on; the factor
+    is the scores' conformal quantile (level `ceil((n + 1) nominal) / n`, Vovk et al. 2005), shrunk on the log scale
+    towards 1 as if `prior_weight` further scores had said 1. Few origins thus move the intervals little.
 
     Returns:
         A factor in [0.5, 4]; 1.0 without scores.

@@ -1,7 +1,7 @@
-"""Revenue of deals that do not exist yet: how many will be opened, how many of them are won how soon, for how much, by whom.
+"""Revenue of deals that do not exist yet: how many will be opened, how many are won how soon, for how much, by whom.
 
-Volume is forecast by methods that compete on rolling origins; the chance that a deal is won so many months after it was first
-known, and what it brings, come from the deals known so far.
+Volume is forecast by methods that compete on rolling origins; the chance that a deal is won so many months after it
+was first known, and what it brings, come from the deals known so far.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class NewBusiness:
     shares: FloatArray
 
     def wins(self, *, elapsed: float) -> FloatArray:
-        """Expected wins of each month ahead; of the first month's deals only those after the share `elapsed` are new."""
+        """Expected wins of each month ahead; of the first month's deals only those after `elapsed` are new."""
         opened = self.volume.mean.copy()
         opened[0] *= 1.0 - elapsed
         h = len(opened)

@@ -1,4 +1,4 @@
-"""The forecast from deals: closed so far, open deals, business not yet created, renewals; drawn as sample paths per rep.
+"""The forecast from deals: closed so far, open deals, business not yet created, renewals; as sample paths per rep.
 
 Everything is learned from what was known at `at`, from nothing else: see `history.PipelineHistory`.
 """
@@ -17,15 +17,18 @@ from common.errors import TooLittleDataError
 from training.forecast.conversion import (
     MAX_LAG,
     Conversion,
+    apply_season,
     apply_win_probability,
     due_bucket,
     learn_conversion,
+    learn_season,
     shift_into_month,
 )
 from training.forecast.frame import BottomForecast, to_cents
 from training.forecast.history import COMPANY, UNASSIGNED, PipelineHistory, booked_by_deal, snapshot_moments
 from training.forecast.metrics import FloatArray
 from training.forecast.new_business import NewBusiness, forecast_volume, learn_wins_by_lag, rep_shares
+from training.forecast.origin_model import HORIZON_DAYS, origin_win_probability
 from training.forecast.periods import Period, month_number, month_start
 from training.forecast.pipeline_baselines import pipeline_baselines
 from training.forecast.reconciliation import Hierarchy, build_hierarchy
@@ -83,7 +86,7 @@ def forecast_pipeline(
         season_length: Months of a season of deal creation.
         n_paths: Sample paths.
         seed: Seed; the same seed, moment and history give the same forecast, bit for bit.
-        win_probabilities: The deal model's; without them the rates learned by stage and days to close speak.
+        win_probabilities: The deal model's; without them `origin_model` speaks.
 
     Raises:
         TooLittleDataError: if there are too few decided deals or months known at `at`.
@@ -91,14 +94,16 @@ def forecast_pipeline(
     month, elapsed = month_number(at), share_of_month(at)
     moment = pd.Timestamp(at)
     reps = with_unassigned(history.reps(at))
-    conversion = learn_conversion(_snapshots(history, at=at))
+    snapshots = _snapshots(history, at=at)
+    conversion = learn_conversion(snapshots)
+    season = learn_season(snapshots, conversion.expected(snapshots))
     new_business = _learn_new_business(history, reps, at=at, h=months[-1] - month + 1, season_length=season_length)
     renewals = learn_renewals(history.transactions(at), month=month)
     open_deals = _open_deals(history, at=at)
     chances = shift_into_month(conversion.win_chances(open_deals, at=moment), elapsed=elapsed)
-    if win_probabilities is not None:
-        asked = win_probabilities.by_deal.reindex(open_deals["opportunity_id"]).to_numpy(dtype=np.float64)
-        chances = apply_win_probability(chances, asked, horizon_days=win_probabilities.horizon_days)
+    chances = apply_season(chances, season, month=month)
+    asked, horizon_days = _asked(win_probabilities, snapshots, open_deals, at=moment, seed=seed)
+    chances = apply_win_probability(chances, asked, horizon_days=horizon_days)
     frame = _Frame(
         rep_ids=reps["rep_id"].tolist(),
         months=tuple(months),
@@ -107,7 +112,7 @@ def forecast_pipeline(
         rng=np.random.default_rng([seed, int(at.timestamp())]),
     )
     open_expected, open_paths = _draw_open(frame, open_deals, chances, conversion)
-    new_expected, new_paths = _draw_new(frame, new_business, elapsed=elapsed)
+    new_expected, new_paths = _draw_new(frame, new_business, season, elapsed=elapsed)
     due_expected, due_paths = _draw_renewals(frame, renewals, elapsed=elapsed)
     closed = frame.closed(history.transactions(at))
     bottom = BottomForecast(
@@ -122,7 +127,7 @@ def forecast_pipeline(
         paths=open_paths + new_paths + due_paths,
         baselines=pipeline_baselines(history, frame.rep_ids, at=at, months=months, renewals=due_expected),
     )
-    return PipelineForecast(bottom, _details(conversion, new_business, renewals, open_deals, win_probabilities))
+    return PipelineForecast(bottom, _details(conversion, new_business, renewals, open_deals, win_probabilities, season))
 
 
 def share_of_month(at: datetime) -> float:
@@ -181,7 +186,7 @@ class _Frame:
         inside = (column >= 0) & (column < n_months)
         flat = ((path * n_reps + row) * n_months + column)[inside]
         summed = np.bincount(flat, weights=amount[inside], minlength=self.n_paths * n_reps * n_months)
-        paths: FloatArray = summed.reshape(self.n_paths, n_reps, n_months)
+        paths: FloatArray = np.asarray(summed, dtype=np.float64).reshape(self.n_paths, n_reps, n_months)
         return paths
 
 
@@ -195,9 +200,9 @@ def _draw_open(
     worth = np.where(entered, amount * mean_ratio, conversion.typical_usd)
     row, first = frame.row_of(deals["rep_id"]), frame.month - frame.months[0] - 1
     expected = np.zeros(frame.shape)
-    for lag in range(n_lags):
-        if 0 <= first + lag < len(frame.months):
-            np.add.at(expected[:, first + lag], row, chances[:, lag] * worth)
+    for ahead in range(n_lags):
+        if 0 <= first + ahead < len(frame.months):
+            np.add.at(expected[:, first + ahead], row, chances[:, ahead] * worth)
     # Stratified draws: over the paths each deal is won as often as its chance says, to within one path.
     strata = frame.rng.permuted(np.tile(np.arange(frame.n_paths), (n_deals, 1)), axis=1)
     draw = (strata + frame.rng.random(strata.shape)) / frame.n_paths
@@ -213,8 +218,11 @@ def _draw_open(
     return expected, paths
 
 
-def _draw_new(frame: _Frame, learned: NewBusiness, *, elapsed: float) -> tuple[FloatArray, FloatArray]:
+def _draw_new(
+    frame: _Frame, learned: NewBusiness, season: FloatArray, *, elapsed: float
+) -> tuple[FloatArray, FloatArray]:
     wins = learned.wins(elapsed=elapsed)
+    wins = wins * season[(frame.month + np.arange(len(wins))) % len(season)]
     first = frame.month - frame.months[0]
     expected = np.zeros(frame.shape)
     mean_amount = float(learned.amounts.mean()) if len(learned.amounts) else 0.0
@@ -225,8 +233,8 @@ def _draw_new(frame: _Frame, learned: NewBusiness, *, elapsed: float) -> tuple[F
     # One level a path, with mean 1: the error of a whole quarter, not of each month on its own.
     level = np.exp(spread * frame.rng.standard_normal(frame.n_paths) - spread**2 / 2)
     counts = frame.rng.poisson(level[:, None] * wins)
-    path, column = np.indices(counts.shape)
-    path, column = np.repeat(path.ravel(), counts.ravel()), np.repeat(column.ravel(), counts.ravel())
+    places = np.indices(counts.shape).reshape(2, -1)
+    path, column = np.repeat(places, counts.ravel(), axis=1)
     row = frame.rng.choice(len(learned.shares), size=len(path), p=learned.shares)
     amount = frame.rng.choice(learned.amounts, size=len(path))
     return expected, frame.gather(path, row, first + column, amount)
@@ -248,6 +256,20 @@ def _draw_renewals(frame: _Frame, learned: Renewals, *, elapsed: float) -> tuple
     contract, path = np.nonzero(frame.rng.random((len(due), frame.n_paths)) < chance[:, None])
     drawn = amount[contract] * frame.rng.choice(learned.ratio, size=len(contract))
     return expected, frame.gather(path, row[contract], column[contract], drawn)
+
+
+def _asked(
+    win_probabilities: WinProbabilities | None,
+    snapshots: pd.DataFrame,
+    open_deals: pd.DataFrame,
+    *,
+    at: pd.Timestamp,
+    seed: int,
+) -> tuple[FloatArray, int]:
+    if win_probabilities is None:
+        return origin_win_probability(snapshots, open_deals, at=at, seed=seed), HORIZON_DAYS
+    asked = win_probabilities.by_deal.reindex(open_deals["opportunity_id"]).to_numpy(dtype=np.float64)
+    return asked, win_probabilities.horizon_days
 
 
 def _open_deals(history: PipelineHistory, *, at: datetime) -> pd.DataFrame:
@@ -279,7 +301,10 @@ def _snapshots(history: PipelineHistory, *, at: datetime) -> pd.DataFrame:
         number = month_number(moment)
         parts.append(
             deals.assign(
-                due=due_bucket(deals["close_date"], at=pd.Timestamp(moment)), month=number, watched=month - number
+                due=due_bucket(deals["close_date"], at=pd.Timestamp(moment)),
+                month=number,
+                moment=pd.Timestamp(moment),
+                watched=month - number,
             )
         )
     rows = (
@@ -336,6 +361,7 @@ def _details(
     renewals: Renewals,
     open_deals: pd.DataFrame,
     win_probabilities: WinProbabilities | None,
+    season: FloatArray,
 ) -> dict[str, Any]:
     return {
         "open_deals": len(open_deals),
@@ -350,5 +376,6 @@ def _details(
         "wins_per_new_deal": float(new_business.wins_by_lag.sum()),
         "renewal_term_months": renewals.term_months,
         "renewal_rate": renewals.rate,
+        "season_by_quarter": [float(value) for value in season[::3]],
         "deal_model_version": win_probabilities.version if win_probabilities is not None else None,
     }

@@ -1,4 +1,4 @@
-"""What a sales team would say without a model: stage-weighted pipeline, reps' commit, the same period a year ago, the mean."""
+"""What a sales team says without a model: stage-weighted pipeline, commit, the same period a year ago, the mean."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def pipeline_baselines(
         rep_ids: Reps, `unassigned` last.
         at: The moment.
         months: Numbers of the months.
-        renewals: Contracts due at their historical rate, shape (n_reps, n_months): a team that adds up its pipeline knows
-            them too.
+        renewals: Contracts due at their historical rate, shape (n_reps, n_months): a team that adds up its pipeline
+            knows them too.
 
     Returns:
-        `stage_weighted_pipeline` (closed + renewals + amount x historical win rate of its stage, of deals due), `commit`
-        (closed + renewals + amount of deals due that reps call commit), `seasonal_naive` (the month a year before) and `last_year_mean` (mean of
-        the twelve whole months before `at`), each shape (n_reps, n_months); NaN where the history does not reach. In months
-        that are over, what was booked.
+        `stage_weighted_pipeline` (closed + renewals + amount x historical win rate of its stage, of deals due),
+        `commit` (closed + renewals + amount of deals due that reps call commit), `seasonal_naive` (the month a year
+        before) and `last_year_mean` (mean of the twelve whole months before `at`), each shape (n_reps, n_months); NaN
+        where the history does not reach. In months that are over, what was booked.
     """
     month = month_number(at)
     booked = _booked(history.transactions(at), rep_ids, first=min(months[0], month) - _YEAR, last=months[-1])
@@ -86,7 +86,11 @@ def quota_values(history: PipelineHistory, periods: Sequence[Period], *, at: dat
         Columns level, entity_id, period, quota.
     """
     quotas = history.quotas(at)
-    starts = {(row.level, row.entity_id, _first_month(row.period_start)): row.amount_usd for row in quotas.itertuples()}
+    columns = quotas[["level", "entity_id", "period_start", "amount_usd"]].to_dict("list")
+    starts: dict[tuple[str, str, int], float] = {
+        (level, entity, _first_month(start)): float(amount)
+        for level, entity, start, amount in zip(*columns.values(), strict=True)
+    }
     entities = dict.fromkeys((level, entity) for level, entity, _ in starts)
     found = []
     for period in periods:

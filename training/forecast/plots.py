@@ -1,4 +1,4 @@
-"""Plots of a forecast: the backtest with its intervals, errors by level beside the naive answers. Matplotlib without a display."""
+"""Plots of a forecast: backtest with intervals, errors by level. Matplotlib without a display."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DPI = 110
 
 
 def plot_backtest(trained: Trained, path: Path) -> Path:
-    """The highest level: what was forecast at each origin with its 80 and 95 % interval, what happened, and what comes next."""
+    """The highest level: forecast at each origin with its intervals, what happened, and what comes next."""
     figure, axes = _canvas((6.6, 3.6))
     top = trained.forecast.levels[0]
     rows = trained.backtest[trained.backtest["level"] == top].sort_values("period_start")

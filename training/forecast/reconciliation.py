@@ -1,8 +1,8 @@
 """Hierarchies of series, and forecasts of all levels reconciled so that they add up exactly.
 
-Methods after Wickramasuriya, Athanasopoulos and Hyndman (2019), "Optimal forecast reconciliation for hierarchical and grouped
-time series through trace minimization": with base forecasts y of all series and the summing matrix S, the reconciled bottom
-forecasts are P y with P = (S' W^-1 S)^-1 S' W^-1, and S P y adds up.
+Methods after Wickramasuriya, Athanasopoulos and Hyndman (2019), "Optimal forecast reconciliation for hierarchical and
+grouped time series through trace minimization": with base forecasts y of all series and the summing matrix S, the
+reconciled bottom forecasts are P y with P = (S' W^-1 S)^-1 S' W^-1, and S P y adds up.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def build_hierarchy(groups: Mapping[str, Sequence[str]]) -> Hierarchy:
     """The hierarchy of bottom series given, for each level, the entity that each bottom series belongs to.
 
     Args:
-        groups: Level to one entity id per bottom series, highest level first; the last level names each bottom series once.
+        groups: Level to one entity id per bottom series, highest level first; the last level names each bottom series
+            once.
 
     Example:
         >>> build_hierarchy({"total": ["all", "all"], "shop": ["a", "b"]}).summing.tolist()
@@ -97,6 +98,7 @@ def shrunk_covariance(residuals: FloatArray) -> FloatArray:
 def projection(hierarchy: Hierarchy, residuals: FloatArray, *, method: Method) -> FloatArray:
     """P: from base forecasts of all series to reconciled forecasts of the bottom ones, shape (n_bottom, n_series)."""
     summing = hierarchy.summing
+    weighted: FloatArray
     if method == "bottom_up":
         matrix: FloatArray = np.zeros((summing.shape[1], summing.shape[0]))
         matrix[:, hierarchy.bottom] = np.eye(summing.shape[1])
@@ -107,6 +109,6 @@ def projection(hierarchy: Hierarchy, residuals: FloatArray, *, method: Method) -
         weights = 1.0 / np.maximum(np.nanmean(residuals**2, axis=1), 1e-12)
         weighted = summing * weights[:, None]
     else:
-        weighted = np.linalg.solve(shrunk_covariance(residuals), summing)
-    solved: FloatArray = np.linalg.solve(summing.T @ weighted, weighted.T)
+        weighted = np.asarray(np.linalg.solve(shrunk_covariance(residuals), summing), dtype=np.float64)
+    solved: FloatArray = np.asarray(np.linalg.solve(summing.T @ weighted, weighted.T), dtype=np.float64)
     return solved

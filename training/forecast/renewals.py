@@ -84,8 +84,6 @@ def _renewed_by(rows: pd.DataFrame, term: int) -> pd.Series:
         if not offered:
             found.append(np.nan)
             continue
-        nearest = min(
-            range(len(offered)), key=lambda place, amount=amount, offered=offered: abs(offered[place] - amount)
-        )
+        nearest = int(np.argmin(np.abs(np.array(offered) - amount)))
         found.append(offered.pop(nearest))
     return pd.Series(found, index=rows.index, dtype=np.float64)

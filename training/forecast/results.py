@@ -20,8 +20,8 @@ class Trained:
 
     Args:
         forecast: The forecast, its version still "unregistered".
-        backtest: The rows that the figures and the gate are about: origin, level, entity_id, period, actual, expected, intervals,
-            baselines.
+        backtest: The rows that the figures and the gate are about: origin, level, entity_id, period, actual, expected,
+            intervals, baselines.
         metrics: Figures of the backtest.
         baselines: The same figures of the naive answers, by baseline.
         baseline_names: Columns of the backtest with naive answers.
@@ -52,8 +52,8 @@ class ForecastOutcome(TrainingOutcome):
 
     Args:
         forecast_id: The stored forecast that is now the newest.
-        past: The newest judged period of the highest level: `level`, `entity_id`, `period`, `expected`, `median`, `lower_80`,
-            `upper_80`, `lower_95`, `upper_95`, `actual`, and the naive answers.
+        past: The newest judged period of the highest level: `level`, `entity_id`, `period`, `expected`, `median`,
+            `lower_80`, `upper_80`, `lower_95`, `upper_95`, `actual`, and the naive answers.
         upcoming: The stored answer for the highest level and the period that comes next.
         question: What to ask the service for that answer: `level`, `entity_id`, `period`.
     """

@@ -1,4 +1,4 @@
-"""Hierarchical forecasts of series: methods compete on rolling origins, all levels are reconciled, paths give the ranges.
+"""Hierarchical forecasts of series: methods compete on rolling origins, levels are reconciled, paths give ranges.
 
 Nothing here sees the test periods: method and reconciliation are chosen by errors on origins inside the history given.
 """
@@ -41,7 +41,7 @@ class SeriesRecipe:
     window_errors: FloatArray
     factors: Mapping[str, Mapping[int, float]]
     scores: Mapping[str, Mapping[str, float]]
-    reconciled_scores: Mapping[str, Mapping[str, float]]
+    reconciled_scores: Mapping[Method, Mapping[str, float]]
     cutoffs: tuple[int, ...]
 
     def describe(self) -> dict[str, Any]:
@@ -143,9 +143,9 @@ def apply_recipe(
 ) -> SeriesForecast:
     """Forecast the `h` periods after `bottom` as `recipe` says.
 
-    A path adds to the point forecast a random combination of the whole error trajectories of the rolling origins, so that it
-    keeps their correlation between series and between periods. Paths come in pairs of opposite sign: their median is the
-    point forecast. Series that were never negative stay so.
+    A path adds to the point forecast a random combination of the whole error trajectories of the rolling origins, so
+    that it keeps their correlation between series and between periods. Paths come in pairs of opposite sign: their
+    median is the point forecast. Series that were never negative stay so.
     """
     values = hierarchy.summing @ bottom
     fits = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def read_series(warehouse: Any, *, as_of: datetime) -> pd.DataFrame:
     """Values of `series_values` as known at `as_of`: the newest record of each series and period."""
     from warehouse.as_known import visible
 
-    rows = visible(warehouse.ibis()["series_values"], as_of).execute()
+    rows: pd.DataFrame = visible(warehouse.ibis()["series_values"], as_of).execute()
     newest = rows.sort_values(["created_timestamp", "value_id"], kind="stable")
     return newest.drop_duplicates(["series_id", "period_start"], keep="last")
 
@@ -72,7 +73,9 @@ def arrange_series(rows: pd.DataFrame, *, level_names: Sequence[str] = ("level_1
     if len(frequencies) > 1:
         raise ContractError("Series of different frequencies cannot be added up", got=", ".join(frequencies))
     wide = rows.pivot(index="series_id", columns="period_start", values="value").sort_index().sort_index(axis=1)
-    periods = _consecutive_periods(list(wide.columns), _MONTHS_OF_FREQUENCY[frequencies[0]])
+    periods = _consecutive_periods(
+        [pd.Timestamp(start).date() for start in wide.columns], _MONTHS_OF_FREQUENCY[frequencies[0]]
+    )
     gaps = wide.index[wide.isna().any(axis=1)]
     if len(gaps) > 0:
         raise ContractError(
@@ -104,7 +107,7 @@ def _paths(groups: pd.DataFrame, level_names: Sequence[str]) -> dict[str, list[s
 
 def _consecutive_periods(starts: Sequence[date], n_months: int) -> tuple[Period, ...]:
     periods = [Period((start.year * 12 + start.month - 1), n_months) for start in starts]
-    for before, after in zip(periods, periods[1:], strict=False):
+    for before, after in pairwise(periods):
         if after != before.shifted(1):
             raise ContractError(
                 f"No series has a value between {before.name} and {after.name}",

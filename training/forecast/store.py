@@ -64,7 +64,7 @@ class Forecast:
         return f"{self.as_of:%Y%m%dT%H%M%SZ}-{digest.hexdigest()[:10]}"
 
     def write(self, folder: Path, *, more: Mapping[str, Any] | None = None) -> None:
-        """Write the values and the manifest into `folder`, which exists; `more` are further JSON values of the manifest."""
+        """Write values and manifest into `folder`, which exists; `more` are further JSON values of the manifest."""
         self.values.to_parquet(folder / VALUES_FILE, index=False)
         manifest = {
             "task": "forecast",

@@ -42,7 +42,7 @@ def train_forecast(
     source: Source,
     *,
     settings: Settings,
-    trials: int | None = None,  # noqa: ARG001 - every trainer is called alike; methods compete on rolling origins, not in a study
+    trials: int | None = None,  # noqa: ARG001 - every trainer is called alike
     progress: Progress | None = None,
 ) -> ForecastOutcome:
     """Backtest, forecast as of now, register, put before the gate, and keep the forecast if it may be answered with.

@@ -65,7 +65,7 @@ def train_pipeline(
     Args:
         repository: Features, for the deal champion's probabilities of the open deals.
         warehouse: The history.
-        registry: Where the deal champion is found; without one the rates learned by stage and days to close speak.
+        registry: Where the deal champion is found; without one the small model of `origin_model` speaks.
         protocol: Horizon and season.
         settings: Seed.
         at: The moment to forecast from.
@@ -157,7 +157,9 @@ def _champion_probabilities(
 ) -> tuple[WinProbabilities | None, list[str]]:
     champion = registry.champion(repository.workspace.model_name("deal"))
     if champion is None:
-        return None, ["There is no deal champion: open deals count with the rates learned by stage and days to close."]
+        return None, [
+            "There is no deal champion: a small model of open deals, trained for the forecast alone, speaks for it."
+        ]
     from training.batch import open_frame
     from training.scorer import Scorer
 
@@ -175,8 +177,8 @@ def _scalars(details: dict[str, Any]) -> dict[str, Any]:
 
 def _verdict(quarters: list[Period]) -> list[str]:
     return [
-        f"Judged on {len(quarters)} quarters ({quarters[0].name} to {quarters[-1].name}), each forecast at its first instant from what "
-        "was known then.",
-        "In the backtest open deals are won at the rates learned at each origin by stage and days to close. Today's deal champion "
-        "has learned from outcomes later than those origins, so it speaks only in the forecast as of now.",
+        f"Judged on {len(quarters)} quarters ({quarters[0].name} to {quarters[-1].name}), each forecast at its first "
+        "instant from what was known then.",
+        "In the backtest the open deals' chances come from a small model trained at each origin on outcomes known by "
+        "then. Today's deal champion has learned from later outcomes, so it speaks only in the forecast as of now.",
     ]

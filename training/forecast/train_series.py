@@ -1,4 +1,4 @@
-"""Training of the forecast from series: choose by rolling origins, judge on the newest periods, then forecast as of now."""
+"""Training of the forecast from series: choose by rolling origins, judge on newer periods, forecast as of now."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ def train_series(
             "rolling_origins": [data.periods[cutoff].name for cutoff in recipe.cutoffs],
         },
         verdict=[
-            f"Judged on {n_test} periods from {data.periods[n_past].name} on, which took no part in any choice; methods were chosen "
-            f"on {len(recipe.cutoffs)} rolling origins before them.",
+            f"Judged on {n_test} periods from {data.periods[n_past].name} on, which took no part in any choice; "
+            f"methods were chosen on {len(recipe.cutoffs)} rolling origins before them.",
             "Chosen: "
             + ", ".join(f"{level} {method}" for level, method in recipe.methods.items())
             + f"; made to add up by "

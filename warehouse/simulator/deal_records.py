@@ -8,10 +8,11 @@ from warehouse.contracts import ACTIVITY_KINDS, DEAL_STATUSES
 from warehouse.simulator import parameters as p
 from warehouse.simulator.accounts import Contacts
 from warehouse.simulator.config import SimulationConfig
-from warehouse.simulator.deals import LOST, MIGRATED, OUTBOUND, WON, DealHistory, Deals, closed_at
+from warehouse.simulator.deals import LOST, MIGRATED, OUTBOUND, WON, Deals
 from warehouse.simulator.leads import Leads
 from warehouse.simulator.moments import DAY, NEVER, Bools, Calendar, Floats, Ints, late, stream, working_moment
 from warehouse.simulator.organisation import Reps
+from warehouse.simulator.pursuit import DealHistory, closed_at
 from warehouse.simulator.truth import DealTruth
 from warehouse.simulator.writer import Columns, handovers, ids, rows_of, stack, words
 

@@ -10,7 +10,7 @@ from warehouse.simulator import parameters as p
 from warehouse.simulator.accounts import Accounts
 from warehouse.simulator.config import SimulationConfig
 from warehouse.simulator.deal_records import expected_booking
-from warehouse.simulator.deals import EXPANSION, WON, DealHistory, Deals
+from warehouse.simulator.deals import EXPANSION, WON, Deals
 from warehouse.simulator.moments import (
     DAY,
     WEEK,
@@ -24,6 +24,7 @@ from warehouse.simulator.moments import (
     worked_share,
 )
 from warehouse.simulator.organisation import Reps
+from warehouse.simulator.pursuit import DealHistory
 from warehouse.simulator.truth import DealTruth
 from warehouse.simulator.writer import Columns, dates, ids, rows_of, stack, words
 

@@ -54,11 +54,11 @@ SKILL_SD = 1.0
 
 # --- Products, campaigns ----------------------------------------------------------------------------------------------
 PRODUCTS: tuple[tuple[str, str, float, float, float, float], ...] = (
-    ("Ledger Start", "Ledger", 6_000.0, 0.30, 1.25, 0.15),
+    ("Ledger Start", "Ledger", 6_000.0, 0.30, 1.25, 0.3),
     ("Ledger Pro", "Ledger", 14_000.0, 0.26, 1.0, 0.05),
-    ("Ledger Enterprise", "Ledger", 34_000.0, 0.12, 0.78, -0.25),
-    ("Signal Analytics", "Signal", 11_000.0, 0.2, 1.05, 0.1),
-    ("Signal Suite", "Signal", 24_000.0, 0.12, 0.88, -0.1),
+    ("Ledger Enterprise", "Ledger", 29_000.0, 0.12, 0.78, -0.4),
+    ("Signal Analytics", "Signal", 11_000.0, 0.2, 1.05, 0.15),
+    ("Signal Suite", "Signal", 21_000.0, 0.12, 0.88, -0.25),
     ("Beacon", "Beacon", 9_000.0, 0.0, 1.15, 0.35),
 )
 """Name, family, list price in USD, share of deals, speed, effect on winning. Beacon comes with `new-product`."""
@@ -67,9 +67,9 @@ CHANNELS = ("paid_search", "webinar", "trade_show", "social", "list_purchase")
 CAMPAIGN_EFFECT_SD = 0.2
 COMPETITORS = ("", "Northgate", "Plumline", "Okapi Systems", "in-house")
 COMPETITOR_SHARE = np.array([0.45, 0.2, 0.15, 0.1, 0.1])
-COMPETITOR_EFFECT = np.array([0.3, -0.55, -0.2, -0.35, -0.1])
-COMPETITOR_KNOWN_AT_OPENING = 0.25
-COMPETITOR_FOUND_PER_WEEK = 0.1
+COMPETITOR_EFFECT = np.array([0.35, -0.7, -0.25, -0.5, -0.1])
+COMPETITOR_KNOWN_AT_OPENING = 0.4
+COMPETITOR_FOUND_PER_WEEK = 0.15
 
 # --- Profiles of companies and people ---------------------------------------------------------------------------------
 INDUSTRIES: tuple[tuple[str, float, float, str], ...] = (
@@ -188,19 +188,19 @@ DEAL_HORIZON_STEPS = 26
 """Weekly steps that 180 days cover."""
 DEAL_HORIZON_DAYS = 180
 DEAL_ADVANCE = np.array([0.25, 0.225, 0.215, 0.22])
-DEAL_LOSE = np.array([0.041, 0.047, 0.052, 0.054])
+DEAL_LOSE = np.array([0.038, 0.043, 0.048, 0.05])
 DEAL_REGRESS = np.array([0.0, 0.015, 0.02, 0.025])
-STALLED_ADVANCE, STALLED_LOSE = 0.2, 2.1
-STALL, REVIVE = 0.07, 0.06
+STALLED_ADVANCE, STALLED_LOSE = 0.18, 2.4
+STALL, REVIVE = 0.06, 0.045
 """Chances per week that momentum is lost and found again, at quality 0."""
 STALLED_AT_OPENING = 0.35
 DEAL_ADVANCE_QUALITY, DEAL_LOSE_QUALITY, DEAL_MOMENTUM_QUALITY = 0.3, -0.62, 0.3
-DEAL_LATENT_SD = 0.5
+DEAL_LATENT_SD = 0.3
 DEAL_SKILL = 0.3
-DEAL_FIT = 0.6
+DEAL_FIT = 0.85
 DEAL_LEAD_QUALITY = 0.25
 DEAL_AMOUNT_EFFECT = -0.16
-EXPANSION_EFFECT = 0.45
+EXPANSION_EFFECT = 0.55
 QUARTER_END_WEEKS, QUARTER_START_WEEKS = 2, 2
 QUARTER_END_CLOSE, QUARTER_START_CLOSE = 1.5, 0.75
 """Negotiations close more readily at the end of a quarter, less so at its start."""
@@ -213,8 +213,8 @@ EXPANSION_SHARE = 0.36
 """Share of the deals without a lead that extend what a customer has."""
 INSTALLED_BASE_SHARE = 0.05
 """Customers on the first day, as a share of the number of deals."""
-LOG_UNITS = (0.45, 0.55)
-UNITS_SIZE = 0.28
+LOG_UNITS = (0.5, 0.42)
+UNITS_SIZE = 0.24
 """How units grow with the logarithm of the company's size."""
 
 # What reps enter.
@@ -229,12 +229,12 @@ COMMIT_FROM, BEST_CASE_FROM, OMIT_BELOW = 0.62, 0.4, 0.1
 
 DEAL_ACTIVITIES = np.array([
     # email, call, meeting, demo, task: with momentum, by stage
-    [0.55, 0.45, 0.16, 0.06, 0.15],
-    [0.65, 0.45, 0.26, 0.22, 0.15],
-    [0.80, 0.45, 0.34, 0.16, 0.18],
-    [0.95, 0.50, 0.36, 0.05, 0.20],
+    [0.70, 0.55, 0.22, 0.08, 0.15],
+    [0.80, 0.55, 0.32, 0.26, 0.15],
+    [0.95, 0.55, 0.42, 0.20, 0.18],
+    [1.10, 0.60, 0.45, 0.06, 0.20],
 ])  # fmt: skip
-STALLED_ACTIVITIES = np.array([0.45, 0.4, 0.14, 0.14, 0.6])
+STALLED_ACTIVITIES = np.array([0.4, 0.35, 0.1, 0.1, 0.6])
 """Factor on each kind while a deal is stalled."""
 INBOUND = (0.08, 0.42)
 """Chance that an email or call comes from the customer, stalled and with momentum."""

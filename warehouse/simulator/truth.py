@@ -21,9 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from warehouse.simulator import parameters as p
-from warehouse.simulator.deals import WON, DealHistory, DealRates, Deals, deal_rates
+from warehouse.simulator.deals import WON, DealRates, Deals, deal_rates
 from warehouse.simulator.leads import LeadPaths, LeadRates, Leads, lead_rates
 from warehouse.simulator.moments import DAY, Bools, Calendar, Floats, Ints, worked_share
+from warehouse.simulator.pursuit import DealHistory
 from warehouse.simulator.writer import Columns, ids
 
 Array = npt.NDArray[Any]

@@ -11,7 +11,7 @@ import pyarrow as pa
 from warehouse.simulator.accounts import account_versions, contact_versions, meet
 from warehouse.simulator.config import SimulationConfig
 from warehouse.simulator.deal_records import booked_amount, deal_activities, deal_versions
-from warehouse.simulator.deals import plan_deals, pursue
+from warehouse.simulator.deals import plan_deals
 from warehouse.simulator.lead_records import lead_activities, lead_events, lead_versions, touch
 from warehouse.simulator.leads import arrive, live
 from warehouse.simulator.moments import Calendar, Ints
@@ -24,6 +24,7 @@ from warehouse.simulator.organisation import (
     rep_versions,
     territory_versions,
 )
+from warehouse.simulator.pursuit import pursue
 from warehouse.simulator.truth import DealTruth, lead_truth
 from warehouse.simulator.writer import Columns, stack, write_table, write_truth
 
