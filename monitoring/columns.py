@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -139,8 +140,8 @@ def _encode(texts: np.ndarray[Any, Any]) -> tuple[IntArray, tuple[str, ...]]:
 
     The pool decides, not the reference, so that both sides stay exchangeable under "nothing changed".
     """
-    counts = pd.Series(texts, dtype=object).value_counts()
-    ranked = sorted(counts.index, key=lambda label: (-int(counts[label]), label))
+    counts: Counter[str] = Counter(text for text in texts if text is not None)
+    ranked = sorted(counts, key=lambda label: (-counts[label], label))
     kept = ranked if len(ranked) <= _MOST_CATEGORIES else ranked[: _MOST_CATEGORIES - 1]
     number = {label: i for i, label in enumerate(kept)}
     codes = [-1 if text is None else number.get(text, len(kept)) for text in texts]
@@ -150,7 +151,5 @@ def _encode(texts: np.ndarray[Any, Any]) -> tuple[IntArray, tuple[str, ...]]:
 
 def _unseen(reference: np.ndarray[Any, Any], current: np.ndarray[Any, Any]) -> tuple[tuple[str, int], ...]:
     known = set(reference)
-    counts = pd.Series(
-        [text for text in current if text not in known and text is not None], dtype=object
-    ).value_counts()
-    return tuple(sorted(((str(label), int(count)) for label, count in counts.items()), key=lambda x: (-x[1], x[0])))
+    counts: Counter[str] = Counter(text for text in current if text is not None and text not in known)
+    return tuple(sorted(counts.items(), key=lambda found: (-found[1], found[0])))

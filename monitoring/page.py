@@ -38,7 +38,7 @@ footer{margin:2rem 0 1rem;color:var(--soft);font-size:.85rem}
 def render_page(report: DriftReport, pairs: Sequence[ColumnPair]) -> str:
     """The whole page: verdict, recommendation, what was compared, plots of what moved most, all columns."""
     title = f"{report.verdict}: drift of the {report.decision.task} model {report.decision.model_version}"
-    parts = [_head(report), _plots(report, pairs), _table(report), _foot(report)]
+    parts = [_head(report), _plots(report, pairs), _table(report), _not_compared(report), _foot(report)]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">'
@@ -136,7 +136,7 @@ def _table(report: DriftReport) -> str:
     head = "".join(f"<th>{name}</th>" for name in names)
     rows = "".join(_row(column) for column in report.columns)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    return f'<h2>All columns</h2><div class="wide">{table}</div>{_not_compared(report)}'
+    return f'<h2>All columns</h2><div class="wide">{table}</div>'
 
 
 def _not_compared(report: DriftReport) -> str:

@@ -25,6 +25,8 @@ ALPHA = 0.05
 DRAWS = 200
 # A statistic must pass its threshold by more than rounding.
 TOLERANCE = 1e-9
+# Beyond this, exp(-surprise) is no number any more.
+_MOST_SURPRISE = 700.0
 
 Progress = Callable[[str, int, int], None]
 
@@ -140,7 +142,7 @@ def _scale_values(pair: ColumnPair, is_current: BoolArray) -> _Scaled:
     if variance <= TOLERANCE**2:  # no deal differs from another: this column cannot ring
         return _Scaled(pair.name, "values", statistic, np.zeros(len(statistic)), lambda _: mean)
     shape, scale = mean**2 / variance, variance / mean
-    surprise = np.nan_to_num(-gamma.logsf(statistic, shape, scale=scale), nan=0.0)
+    surprise = np.clip(np.nan_to_num(-gamma.logsf(statistic, shape, scale=scale), nan=0.0), 0.0, _MOST_SURPRISE)
 
     def threshold_at(critical: float) -> float:
         return float(gamma.isf(np.exp(-critical), shape, scale=scale))
@@ -167,11 +169,17 @@ def _scale_missing(pair: ColumnPair, is_current: BoolArray) -> _Scaled:
 
 
 def _count_surprise(counts: IntArray, *, rows: int, missing: int, current_rows: int) -> FloatArray:
-    from scipy.stats import hypergeom
+    """Minus the logarithm of twice the smaller hypergeometric tail of each possible count (all of them, ascending)."""
+    from scipy.special import betaln
 
-    upper = hypergeom.logsf(counts - 1, rows, missing, current_rows)
-    lower = hypergeom.logcdf(counts, rows, missing, current_rows)
-    return np.asarray(np.maximum(-np.minimum(upper, lower) - np.log(2), 0.0))
+    def log_choose(n: int, k: IntArray) -> FloatArray:
+        return np.asarray(-betaln(n - k + 1, k + 1) - np.log(n + 1))
+
+    log_share = log_choose(missing, counts) + log_choose(rows - missing, current_rows - counts)
+    log_share -= np.logaddexp.reduce(log_share)
+    lower = np.logaddexp.accumulate(log_share)
+    upper = np.logaddexp.accumulate(log_share[::-1])[::-1]
+    return np.asarray(np.clip(-np.minimum(upper, lower) - np.log(2), 0.0, _MOST_SURPRISE))
 
 
 def _alarm(scaled: _Scaled, largest: FloatArray, critical: float) -> Alarm:

@@ -42,6 +42,7 @@ def open_engine(settings: Settings, workspace: Workspace, *, tasks: Sequence[str
         find_sample=lambda task, at: _open_id(warehouse, task, at),
     )
     engine.refresh()
+    engine.warm_up()
     return engine
 
 

@@ -25,6 +25,7 @@ FOLLOW_SECONDS = 2.0
 CLOCK_SECONDS = 10.0
 """Looking for changed tables costs some 10 ms; a history's clock is in no hurry."""
 SAMPLE_VALID = timedelta(hours=1)
+NO_SUCH_ID = "\u2205"
 FORECAST_VALID = timedelta(hours=24)
 SCORED = ("lead", "deal")
 
@@ -146,6 +147,14 @@ class Engine:
         except (SalienceError, OSError) as error:
             self.clock_problem = str(error)
         self._clock_at = datetime.now(UTC)
+
+    def warm_up(self) -> None:
+        """Answer each kind of question once, so that no client waits for an import."""
+        for task in self.slots.keys() & set(SCORED):
+            try:
+                self.score(task, [self.sample(task) or NO_SUCH_ID])
+            except SalienceError as error:
+                logger.warning("%s answers cannot be given yet: %s", task, error)
 
     def is_ready(self) -> bool:
         """Whether every task served has a model."""

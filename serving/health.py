@@ -8,10 +8,9 @@ from common.errors import SalienceError
 from serving.aliases import ALIAS
 from serving.answers import Check, ServedModel
 from serving.champions import ChampionSlot
-from serving.engine import FOLLOW_SECONDS, SCORED, Engine, Forecasts, away_errors
+from serving.engine import FOLLOW_SECONDS, NO_SUCH_ID, SCORED, Engine, Forecasts, away_errors
 
 _FOLLOWED_WITHIN = timedelta(seconds=max(30.0, 10 * FOLLOW_SECONDS))
-_NO_SUCH_ID = "\u2205"
 _MATERIALIZE = "run: salience features materialize"
 
 
@@ -74,7 +73,7 @@ def _features(engine: Engine, task: str, service: str) -> Check:
     now = engine.moment.now()
     sample = engine.sample(task)
     try:
-        answer = engine.repository.online(service, [sample or _NO_SUCH_ID], at=now)
+        answer = engine.repository.online(service, [sample or NO_SUCH_ID], at=now)
     except away_errors() as error:
         detail = f"The feature store cannot be read: {type(error).__name__}"
         return Check(name=name, ok=False, detail=detail, next_step=_MATERIALIZE)

@@ -1,4 +1,4 @@
-"""Calibration of log-odds: fitted on later rows than the trees, chosen by log-loss on rows later still.
+"""Calibration of log-odds: fitted on cross-fitted predictions of the newest rows, chosen by log-loss forward in time.
 
 Methods: `none`; `intercept` (one shift, for a base rate that moved); `recent` (the same shift from the newest half of
     the rows only); `platt` (Platt 1999); `beta` (Kull, Silva Filho and Flach 2017); `isotonic` (Zadrozny and Elkan

@@ -11,14 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training import baselines
-from training.calibration import Calibration, choose_calibration, sigmoid
+from training.calibration import Calibration, choose_calibration
 from training.encoding import encode_columns
 from training.evaluation import evaluate
 from training.frame import Frame, Partition, fingerprint, fit_entries
 from training.manifest import FeatureEntry
 from training.probes import Finding, probe, stop_on_leak
 from training.results import Metric
-from training.splits import MIN_TEST_OUTCOMES, MIN_TRAIN_OUTCOMES, PastSlices, require_outcomes, slice_past
+from training.splits import (
+    MIN_TEST_OUTCOMES,
+    MIN_TRAIN_OUTCOMES,
+    Entities,
+    PastSlices,
+    entity_folds,
+    require_outcomes,
+    slice_past,
+)
 from training.study import Progress, StudyResult, fit_winner, run_study
 from training.trees import FitData, TreeModel
 
@@ -28,6 +36,7 @@ Vector = NDArray[np.float64]
 
 _PROBE_ROWS = 30_000
 _MIN_STAGE_OUTCOMES = 10
+_FOLDS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +48,7 @@ class Developed:
         matrix: Past rows.
         test_matrix: Test rows.
         slices: How the past was cut; positions within the past.
+        margin: Cross-fitted log-odds of the past.
         trees: The fitted trees.
         calibration: The chosen calibration.
         calibration_losses: Forward log-loss by method.
@@ -54,6 +64,7 @@ class Developed:
     matrix: Vector
     test_matrix: Vector
     slices: PastSlices
+    margin: Vector
     trees: TreeModel
     calibration: Calibration
     calibration_losses: Mapping[str, float]
@@ -109,9 +120,11 @@ def develop(
         seed=seed,
         progress=progress,
     )
-    trees = _fit(matrix, label, entries, slices, study, threads=threads, seed=seed)
-    margin = trees.margin(matrix[slices.calibrate], threads=threads)
-    calibration, losses = choose_calibration(margin, label[slices.calibrate])
+    fitted = _fit(
+        matrix, label, entries, slices, study, entity=frame.entity[partition.past], threads=threads, seed=seed
+    )
+    trees, margin = fitted
+    calibration, losses = choose_calibration(margin[slices.newest], label[slices.newest])
     probability = calibration.apply(trees.margin(test_matrix, threads=threads))
     entity = frame.entity[partition.test]
     metrics = evaluate(partition.test_label, probability, entity=entity, seed=seed)
@@ -124,6 +137,7 @@ def develop(
         matrix=matrix,
         test_matrix=test_matrix,
         slices=slices,
+        margin=margin,
         trees=trees,
         calibration=calibration,
         calibration_losses=losses,
@@ -151,11 +165,6 @@ def by_stage(
             entity = frame.entity[partition.test][chosen]
             found[f"@{name}"] = evaluate(label, developed.probability[chosen], entity=entity, seed=seed)
     return found
-
-
-def raw_probability(developed: Developed) -> Vector:
-    """Probabilities of the test rows before calibration."""
-    return sigmoid(developed.trees.margin(developed.test_matrix))
 
 
 def _matrix(frame: Frame, entries: tuple[FeatureEntry, ...], rows: NDArray[np.int64]) -> Vector:
@@ -202,14 +211,25 @@ def _fit(
     slices: PastSlices,
     study: StudyResult,
     *,
+    entity: Entities,
     threads: int,
     seed: int,
-) -> TreeModel:
-    """The winner: rounds found on the tuning slice, then fitted on everything before calibration."""
+) -> tuple[TreeModel, Vector]:
+    """The winner fitted on the whole past, and cross-fitted log-odds of the past for the calibration.
+
+    The number of rounds is found on the tuning slice. Calibrating on a held-out newest slice instead cost 0.002 to 0.011
+    log-loss on four frames: the trees missed the newest rows, and the slice held few entities.
+    """
     data = _fit_data(matrix, label, entries, slices.train, slices.tune)
-    found = fit_winner(data, study, rounds=None, threads=threads, seed=seed)
-    everything = _fit_data(matrix, label, entries, slices.refit, None)
-    return fit_winner(everything, study, rounds=found.rounds, threads=threads, seed=seed)
+    rounds = fit_winner(data, study, rounds=None, threads=threads, seed=seed).rounds
+    fold = entity_folds(entity, folds=_FOLDS, seed=seed)
+    margin = np.empty(len(label))
+    for held in range(_FOLDS):
+        rest = _fit_data(matrix, label, entries, np.flatnonzero(fold != held), None)
+        part = fit_winner(rest, study, rounds=rounds, threads=threads, seed=seed)
+        margin[fold == held] = part.margin(matrix[fold == held], threads=threads)
+    everything = _fit_data(matrix, label, entries, np.arange(len(label)), None)
+    return fit_winner(everything, study, rounds=rounds, threads=threads, seed=seed), margin
 
 
 def _naive(

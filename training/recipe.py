@@ -297,15 +297,15 @@ def _bundle(
     context: _Context, frame: Frame, partition: Partition, developed: Developed, folder: Path
 ) -> tuple[Path, Manifest]:
     recipe, seed, threads = context.recipe, context.settings.training.seed, context.settings.training.threads
-    calibrate = developed.slices.calibrate
+    newest = developed.slices.newest
     generator = np.random.default_rng(seed)
-    size = min(_EXPLAINED_ROWS, len(calibrate))
-    chosen = calibrate[np.sort(generator.choice(len(calibrate), size, replace=False))]
+    size = min(_EXPLAINED_ROWS, len(newest))
+    chosen = newest[np.sort(generator.choice(len(newest), size, replace=False))]
     reference = developed.matrix[chosen]
     contributions = developed.trees.contributions(reference, threads=threads)[:, :-1]
-    probability = developed.calibration.apply(developed.trees.margin(reference, threads=threads))
+    probability = developed.calibration.apply(developed.margin[chosen])
     entries = describe_features(developed.entries, developed.matrix, partition.past_label, contributions)
-    newest_rate = float(np.clip(partition.past_label[calibrate].mean(), 0.001, 0.999))
+    newest_rate = float(np.clip(partition.past_label[newest].mean(), 0.001, 0.999))
     manifest = Manifest(
         task=recipe.task,
         name=context.name,

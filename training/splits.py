@@ -1,11 +1,12 @@
 """Splits by moment: what could have been known then trains, what came after tests.
 
 A split at a moment M: the test rows have as_of >= M and labels known at the cut; the past rows have as_of + horizon <=
-    M and labels as known at M. The horizon between them is purged. The past is cut again, by time, into rows that
-    train, rows that stop and steer the tuning, and the newest, which calibrate. Rows of an entity that also appears in
-    a later slice of the past are left out of the earlier ones (a deal has many rows with one outcome; a model that has
-    seen it looks too sure on the others). Between past and
-test no entity needs to be left out: the past labels are windows that ended before M.
+    M and labels as known at M. The horizon between them is purged. Between past and test no entity needs to be left
+    out: the past labels are windows that ended before M.
+
+Within the past, the newest quarter steers the study; rows of its entities are left out of the older part (a deal has
+many rows with one outcome, and a model that has seen it looks too sure on the others). The final trees are fitted on
+the whole past; the calibration sees predictions that were cross-fitted by entity.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from common.errors import TooLittleDataError
 
 Times = NDArray[np.datetime64]
 Rows = NDArray[np.int64]
+Entities = NDArray[np.object_] | NDArray[np.str_]
 
 TEST_SHARE = 0.2
 # Shares of the past.
-TUNE_SHARE = 0.15
-CALIBRATE_SHARE = 0.2
+TUNE_SHARE = 0.25
+NEWEST_SHARE = 0.4
 
 MIN_TRAIN_OUTCOMES = 40
 MIN_TEST_OUTCOMES = 20
@@ -32,19 +34,17 @@ MIN_TEST_OUTCOMES = 20
 
 @dataclass(frozen=True)
 class PastSlices:
-    """Row numbers of the past, each slice later than the one before.
+    """Row numbers of the past.
 
     Args:
-        train: Trees are fitted on these.
-        tune: These stop the fit and steer the study.
-        refit: The winner is fitted on these once more: everything before `calibrate` but for its entities.
-        calibrate: The calibration is chosen and fitted on these; oldest first.
+        train: The study fits on these.
+        tune: Later ones, which stop the fits and steer the study; no entity of theirs is in `train`.
+        newest: The newest share of the past, oldest first; the calibration is chosen and fitted on these.
     """
 
     train: Rows
     tune: Rows
-    refit: Rows
-    calibrate: Rows
+    newest: Rows
 
 
 def moment_of(value: np.datetime64) -> datetime:
@@ -79,8 +79,8 @@ def choose_test_start(as_of: Times, usable: NDArray[np.bool_], *, share: float =
     return moment_of(start.astype("datetime64[D]"))
 
 
-def slice_past(as_of: Times, entity: NDArray[np.object_] | NDArray[np.str_], past: Rows) -> PastSlices:
-    """Cut the past into train, tune and calibrate, by time, no entity in two of them.
+def slice_past(as_of: Times, entity: Entities, past: Rows) -> PastSlices:
+    """Cut the past by time into what the study fits on and what judges it, no entity in both.
 
     Args:
         as_of: Times of all rows.
@@ -89,17 +89,23 @@ def slice_past(as_of: Times, entity: NDArray[np.object_] | NDArray[np.str_], pas
     """
     ordered = past[np.argsort(as_of[past], kind="stable")]
     times = as_of[ordered]
-    count = len(ordered)
-    tune_from = times[int(count * (1.0 - TUNE_SHARE - CALIBRATE_SHARE))]
-    calibrate_from = times[int(count * (1.0 - CALIBRATE_SHARE))]
-    calibrate = ordered[times >= calibrate_from]
-    refit = ordered[times < calibrate_from]
-    refit = refit[~np.isin(entity[refit], entity[calibrate])]
-    tune = ordered[(times >= tune_from) & (times < calibrate_from)]
-    train = ordered[times < tune_from]
-    tune = tune[~np.isin(entity[tune], entity[calibrate])]
-    train = train[~np.isin(entity[train], np.concatenate([entity[tune], entity[calibrate]]))]
-    return PastSlices(train, tune, refit, calibrate)
+    tune_from = times[int(len(ordered) * (1.0 - TUNE_SHARE))]
+    tune, train = ordered[times >= tune_from], ordered[times < tune_from]
+    train = train[~np.isin(entity[train], entity[tune])]
+    return PastSlices(train, tune, ordered[int(len(ordered) * (1.0 - NEWEST_SHARE)) :])
+
+
+def entity_folds(entity: Entities, *, folds: int, seed: int) -> Rows:
+    """A fold for each row, the same for all rows of an entity.
+
+    Args:
+        entity: Lead or deal of each row.
+        folds: How many.
+        seed: Seed of the draw.
+    """
+    names, position = np.unique(entity.astype(str), return_inverse=True)
+    drawn = np.random.default_rng(seed).permutation(len(names)) % folds
+    return np.asarray(drawn[position])
 
 
 def require_outcomes(label: NDArray[np.float64], *, what: str, needed: int) -> None:

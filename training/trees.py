@@ -223,7 +223,7 @@ def _fit_xgboost(
 ) -> TreeModel:
     xgboost = _import_library("xgboost")
 
-    class Rounds(xgboost.callback.TrainingCallback):  # type: ignore[misc]
+    class Rounds(xgboost.callback.TrainingCallback):  # type: ignore[misc, name-defined]
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002
             if on_round is not None:
                 on_round(epoch, float(evals_log["stop"]["logloss"][-1]))

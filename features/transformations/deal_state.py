@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from features.specs import FeatureSpec, ViewSpec
-from features.transformations.expressions import days_between, seen_rows
+from features.transformations.expressions import days_between, hour_if_known, seen_rows
 from features.transformations.history import ranked_versions
 from warehouse.as_known import versions_on_spine
 from warehouse.contracts import CONTRACTS
@@ -48,6 +48,30 @@ FEATURES = (
         group="time",
         about="Days since the deal was opened.",
         phrase="was opened {value} days ago",
+    ),
+    FeatureSpec(
+        name="opened_day_of_week",
+        dtype="int",
+        unit="day, Monday is 0",
+        group="time",
+        about="Day of the week of opening, UTC.",
+        phrase="was opened on weekday {value} (Monday is 0)",
+    ),
+    FeatureSpec(
+        name="opened_month",
+        dtype="int",
+        unit="month, 1 to 12",
+        group="time",
+        about="Month of opening, UTC.",
+        phrase="was opened in month {value}",
+    ),
+    FeatureSpec(
+        name="opened_hour",
+        dtype="int",
+        unit="hour, 0 to 23",
+        group="time",
+        about="Hour of opening, UTC; null where the source knows only the day (exactly midnight).",
+        phrase="was opened at {value} o'clock UTC",
     ),
     FeatureSpec(
         name="days_in_stage",
@@ -215,6 +239,9 @@ def deal_state(spine: ir.Table, tables: Mapping[str, ir.Table]) -> ir.Table:
         "crm_probability",
         deal_source=deal.source,
         deal_age_days=days_between(deal.as_of, deal.opened_at),
+        opened_day_of_week=deal.opened_at.day_of_week.index().cast("int64"),
+        opened_month=deal.opened_at.month().cast("int64"),
+        opened_hour=hour_if_known(deal.opened_at),
         days_in_stage=days_between(deal.as_of, deal.stage_entered_at),
         days_to_close_date=deal.close_date.delta(today, unit="day").cast("int64"),
         days_to_next_step=deal.next_step_date.delta(today, unit="day").cast("int64"),

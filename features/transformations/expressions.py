@@ -25,6 +25,14 @@ def within_days(moment: ir.TimestampValue, as_of: ir.TimestampValue, days: int) 
     return moment > as_of - ibis.interval(days=days)
 
 
+def hour_if_known(moment: ir.TimestampValue) -> ir.IntegerValue:
+    """Hour of the day, UTC; null at exactly midnight, which is what a source that knows only the day says."""
+    import ibis
+
+    is_day_only = (moment.hour() == 0) & (moment.minute() == 0) & (moment.second() == 0)
+    return is_day_only.ifelse(ibis.null("int64"), moment.hour().cast("int64"))
+
+
 def thousandths(value: ir.FloatingValue) -> ir.IntegerValue:
     """`value` in whole thousandths: whole numbers add up to the same sum in any order, on every path."""
     return (value * 1000).round().cast("int64")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from features.specs import FeatureSpec, ViewSpec
-from features.transformations.expressions import days_between, segment_of
+from features.transformations.expressions import days_between, hour_if_known, segment_of
 from warehouse.as_known import versions_on_spine
 from warehouse.contracts import CONTRACTS
 
@@ -174,8 +174,6 @@ def lead_profile(spine: ir.Table, tables: Mapping[str, ir.Table]) -> ir.Table:
     lead = versions_on_spine(moments, tables["leads"], CONTRACTS["leads"], key="lead_id")
     created = lead.lead_created_at
     gaps = sum((lead[name].isnull().cast("int64") for name in _PROFILE_FIELDS), start=ibis.literal(0).cast("int64"))
-    is_day_only = (created.hour() == 0) & (created.minute() == 0) & (created.second() == 0)
-    hour = is_day_only.ifelse(ibis.null("int64"), created.hour().cast("int64"))
     known = created.notnull()
     return lead.select(
         "lead_id",
@@ -193,7 +191,7 @@ def lead_profile(spine: ir.Table, tables: Mapping[str, ir.Table]) -> ir.Table:
         lead_age_days=days_between(lead.as_of, created),
         created_day_of_week=created.day_of_week.index().cast("int64"),
         created_month=created.month().cast("int64"),
-        created_hour=hour,
+        created_hour=hour_if_known(created),
         current_rep_id=lead.rep_id,
         current_segment_id=known.ifelse(segment_of(lead.source, lead.landing_page), ibis.null("string")),
     )

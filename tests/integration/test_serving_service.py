@@ -51,9 +51,9 @@ def known_row(world: SmallWorld, table: str, key: str, identifier: str) -> dict[
 
     contract = CONTRACTS[table]
     with world.warehouse.duckdb() as connection:
-        row = connection.execute(
+        row = connection.sql(
             f"SELECT * FROM {table} WHERE {key} = ? ORDER BY event_timestamp DESC, created_timestamp DESC LIMIT 1",
-            [identifier],
+            params=[identifier],
         ).to_arrow_table()
     left_out = {key, "is_deleted", *contract.outcome_columns}
     return {
@@ -66,7 +66,9 @@ def known_events(world: SmallWorld, table: str, key: str, identifier: str) -> li
 
     left_out = {key, CONTRACTS[table].key}
     with world.warehouse.duckdb() as connection:
-        rows = connection.execute(f"SELECT * FROM {table} WHERE {key} = ?", [identifier]).to_arrow_table().to_pylist()
+        rows = (
+            connection.sql(f"SELECT * FROM {table} WHERE {key} = ?", params=[identifier]).to_arrow_table().to_pylist()
+        )
     return [
         {name: _json(value) for name, value in row.items() if name not in left_out and value is not None}
         for row in rows

@@ -49,6 +49,14 @@ def test_an_old_version_recorded_late_does_not_overrule_a_newer_one() -> None:
     assert (after["stage"], after["count_stage_changes"]) == ("commit", 2)
 
 
+def test_state_tells_the_calendar_of_opening() -> None:
+    # 2025-01-01 was a Wednesday.
+    deals = [deal("D1", 32, opened_at=day(31.75)), deal("D2", 1, opened_at=day(0))]
+    quarter_to, midnight = features("deal_state", {"opportunities": deals}, ("D1", 40), ("D2", 40))
+    assert (quarter_to["opened_day_of_week"], quarter_to["opened_month"], quarter_to["opened_hour"]) == (5, 2, 18)
+    assert (midnight["opened_day_of_week"], midnight["opened_hour"]) == (2, None)
+
+
 def test_an_unknown_deal_has_no_state() -> None:
     (unknown,) = features("deal_state", {"opportunities": [deal("D1", 5)]}, ("D1", 4))
     assert unknown["stage"] is None

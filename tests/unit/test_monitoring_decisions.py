@@ -25,9 +25,9 @@ MOMENT = datetime(2025, 3, 31, 12, tzinfo=UTC)
 
 def column(name: str, **changes) -> ColumnDrift:
     values = {
-        "name": name, "about": "", "kind": "numeric", "statistic": 0.1, "typical": 0.1, "threshold": 0.3, "p_value": 0.9,
-        "values_ring": False, "missing_reference": 0.0, "missing_current": 0.0, "missing_threshold": None,
-        "missing_rings": False, "unseen": (), "importance": None, "cost": 0.0,
+        "name": name, "about": "", "kind": "numeric", "statistic": 0.1, "typical": 0.1, "threshold": 0.3,
+        "p_value": 0.9, "values_ring": False, "missing_reference": 0.0, "missing_current": 0.0,
+        "missing_threshold": None, "missing_rings": False, "unseen": (), "importance": None, "cost": 0.0,
     }  # fmt: skip
     return ColumnDrift(**(values | changes))
 
@@ -37,7 +37,8 @@ def record(**changes) -> DecisionRecord:
         "report_id": "drift-lead-3-20250331T120000Z", "decided_at": MOMENT, "decided_by": "policy",
         "verdict": Verdict.DRIFT, "decision": Recommendation.RETRAIN, "reason": "2 of 9 columns moved.", "task": "lead",
         "model_version": "3", "window": (datetime(2025, 3, 3, tzinfo=UTC), MOMENT),
-        "inputs": {"current_rows": 150, "seed": 7}, "thresholds": {"amount/values": (0.5, 0.2), "gone/values": (None, None)},
+        "inputs": {"current_rows": 150, "seed": 7},
+        "thresholds": {"amount/values": (0.5, 0.2), "gone/values": (None, None)},
         "page": "/reports/report.html",
     }  # fmt: skip
     return DecisionRecord(**(values | changes))
@@ -61,7 +62,7 @@ def workspace(tmp_path: Path) -> Workspace:
         ([column("a", values_ring=True, importance=0.01)], 150, "DRIFT", "IGNORE", "1.0% of the model"),
         ([column("a", values_ring=True)], 150, "DRIFT", "RETRAIN", "weight in the model was not given"),
         (
-            [column("a", missing_rings=True, missing_current=0.9, importance=0.4), column("probability", values_ring=True)],
+            [column("a", missing_rings=True, missing_current=0.9), column("probability", values_ring=True)],
             150, "DRIFT", "HOLD", "mend the feed",
         ),
     ],
@@ -119,7 +120,7 @@ def test_a_decision_on_an_unknown_report_names_the_known_ones(workspace: Workspa
     with pytest.raises(NotFoundError, match="none has been made yet"):
         decide(workspace, report_id="x", decision=Recommendation.HOLD, by="Ada", reason="why")
     append_decision(workspace, record())
-    with pytest.raises(NotFoundError, match="No drift report 'x' .* one of drift-lead-3-20250331T120000Z"):
+    with pytest.raises(NotFoundError, match=r"No drift report 'x' .* one of drift-lead-3-20250331T120000Z"):
         decide(workspace, report_id="x", decision=Recommendation.HOLD, by="Ada", reason="why")
 
 

@@ -56,7 +56,7 @@ def test_a_free_port_is_taken_as_wanted_and_a_busy_one_is_left(busy_port: int) -
 
 def test_no_free_port_is_an_error_that_names_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ui, "_is_free", lambda port: False)
-    with pytest.raises(UnavailableError, match="No port from 4200 to 4249 is free.*SALIENCE_UI__PREFECT_PORT"):
+    with pytest.raises(UnavailableError, match=r"No port from 4200 to 4249 is free.*SALIENCE_UI__PREFECT_PORT"):
         free_port(4200)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from common.errors import TooLittleDataError
 from training.frame import Frame, moment_of_share, split_at, split_published
-from training.splits import choose_test_start, require_outcomes, slice_past
+from training.splits import choose_test_start, entity_folds, require_outcomes, slice_past
 
 START = np.datetime64("2025-01-01", "us")
 CUT = datetime(2025, 4, 11, tzinfo=UTC)
@@ -66,18 +65,21 @@ def test_the_newest_share_of_entities_begins_at_their_first_row() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 25)), min_size=20, max_size=120))
-def test_slices_follow_each_other_in_time_and_share_no_entity(rows: list[tuple[int, int]]) -> None:
+def test_what_judges_the_study_is_later_and_shares_no_entity(rows: list[tuple[int, int]]) -> None:
     as_of, entity = days(*(row[0] for row in rows)), np.array([f"e{row[1]}" for row in rows], dtype=object)
     slices = slice_past(as_of, entity, np.arange(len(rows)))
-    ordered = [slices.train, slices.tune, slices.calibrate]
-    for earlier, later in pairwise(ordered):
-        if len(earlier) and len(later):
-            assert as_of[earlier].max() < as_of[later].min()
-    for index, one in enumerate(ordered):
-        for other in ordered[index + 1 :]:
-            assert not set(entity[one]) & set(entity[other])
-    assert not set(entity[slices.refit]) & set(entity[slices.calibrate])
-    assert set(slices.train) | set(slices.tune) <= set(slices.refit) | set(slices.tune)
+    if len(slices.train):
+        assert as_of[slices.train].max() < as_of[slices.tune].min()
+    assert not set(entity[slices.train]) & set(entity[slices.tune])
+    assert as_of[slices.newest].min() >= np.sort(as_of)[int(len(rows) * 0.6)]
+    assert (np.diff(as_of[slices.newest]) >= np.timedelta64(0)).all()
+
+
+def test_rows_of_an_entity_share_their_fold_and_folds_are_of_like_size() -> None:
+    entity = np.array([f"e{i % 30}" for i in range(300)], dtype=object)
+    fold = entity_folds(entity, folds=3, seed=1)
+    assert all(len(set(fold[entity == name])) == 1 for name in set(entity))
+    assert np.bincount(fold).tolist() == [100, 100, 100]
 
 
 def test_a_fifth_of_the_labelled_rows_tests_unless_told_otherwise() -> None:

@@ -65,6 +65,11 @@ def combine(parts: Sequence[BaseForecast]) -> BaseForecast:
     )
 
 
+def least_history(season_length: int) -> int:
+    """Periods that the modelled methods need: two seasons and some to spare for their parameters."""
+    return 2 * season_length + 8
+
+
 def methods_for(n_series: int) -> tuple[str, ...]:
     """The methods that compete on a level of so many series: the costly one only where they are few."""
     return METHODS if n_series <= _MOST_COSTLY_SERIES else tuple(name for name in METHODS if name != "auto_ets")
@@ -103,7 +108,7 @@ def _modelled(method: str, values: FloatArray, *, h: int, season_length: int) ->
     residuals = np.full_like(values, np.nan)
     fallback = _naive("season_mean", values, h=h, season_length=season_length)
     for row, y in enumerate(values):
-        if np.ptp(y) == 0 or len(y) < 2 * season_length + 5:
+        if np.ptp(y) == 0 or len(y) < least_history(season_length):
             mean[row], residuals[row] = fallback.mean[row], fallback.residuals[row]
             continue
         answer = make(season_length).forecast(y=y.astype(np.float64), h=h, fitted=True)

@@ -83,9 +83,15 @@ def summarise(forecast: BottomForecast, periods: Sequence[Period]) -> pd.DataFra
             block |= _ranges(sums, cents.get("closed"), forecast.factors.get(level, {}))
             block |= {name: cents[name] / 100.0 if name in cents else np.nan for name in COMPONENTS}
             for name, values in forecast.baselines.items():
-                block[name] = np.round(rows @ values[:, columns].sum(axis=1), 2)
+                block[name] = _sums(rows, values[:, columns].sum(axis=1))
             blocks.append(pd.DataFrame(block))
     return pd.concat(blocks, ignore_index=True)
+
+
+def _sums(rows: FloatArray, values: FloatArray) -> FloatArray:
+    # NaN times 0 is NaN: without this an entity that lacks a value would take it from those it has no part in.
+    unknown = rows @ np.isnan(values) > 0
+    return np.where(unknown, np.nan, np.round(rows @ np.nan_to_num(values), 2))
 
 
 def _ranges(sums: FloatArray, closed: Cents | None, factors: Mapping[int, float]) -> dict[str, FloatArray]:

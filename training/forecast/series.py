@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import TooLittleDataError
-from training.forecast.candidates import NAIVE, BaseForecast, all_forecasts, forecast_with
+from training.forecast.candidates import NAIVE, BaseForecast, all_forecasts, forecast_with, least_history
 from training.forecast.metrics import FloatArray, conformal_factor, wape
 from training.forecast.reconciliation import METHODS, Hierarchy, Method, projection
 
@@ -86,7 +86,7 @@ def learn_recipe(
         progress: Called with (what, done, total).
 
     Raises:
-        TooLittleDataError: if fewer than two origins leave two seasons and two periods before them.
+        TooLittleDataError: if fewer than two origins leave `least_history` before them.
     """
     cutoffs = _cutoffs(bottom.shape[1], h=h, season_length=season_length, n_windows=n_windows, step_size=step_size)
     values = hierarchy.summing @ bottom
@@ -175,7 +175,7 @@ def extend_recipe(recipe: SeriesRecipe, errors: FloatArray, hierarchy: Hierarchy
 
 
 def _cutoffs(n_periods: int, *, h: int, season_length: int, n_windows: int, step_size: int) -> tuple[int, ...]:
-    least = 2 * season_length + 5
+    least = least_history(season_length)
     cutoffs = [n_periods - h - step * step_size for step in range(n_windows)]
     usable = tuple(sorted(cutoff for cutoff in cutoffs if cutoff >= least))
     if len(usable) < _MIN_WINDOWS:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from common.errors import TooLittleDataError
 from training.forecast.backtest import backtest_metrics, baseline_metrics
-from training.forecast.candidates import NAIVE, forecast_with
+from training.forecast.candidates import NAIVE, forecast_with, least_history
 from training.forecast.frame import KEYS, BottomForecast, summarise, to_cents
 from training.forecast.metrics import FloatArray
 from training.forecast.periods import Grain, Period, periods_within
@@ -58,9 +58,10 @@ def train_series(
     data = arrange_series(read_series(warehouse, as_of=at), level_names=protocol.level_names or ("level_1", "level_2"))
     n_test, seed, season = protocol.test_periods, settings.training.seed, protocol.season_length
     n_past = len(data.periods) - n_test
-    if n_past < 2 * season + 5:
+    least = n_test + least_history(season)
+    if len(data.periods) < least:
         raise TooLittleDataError(
-            f"Judging a forecast on {n_test} periods needs {n_test + 2 * season + 5} periods of history",
+            f"Judging a forecast on {n_test} periods needs {least} periods of history",
             got=f"{len(data.periods)}",
             next_step="load more history",
         )

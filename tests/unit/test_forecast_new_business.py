@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from training.forecast.conversion import MAX_LAG
+from training.forecast.new_business import NewBusiness, Volume, forecast_volume, learn_wins_by_lag, rep_shares
+from training.forecast.renewals import learn_renewals
+
+
+def test_wins_by_lag_count_only_months_whose_lag_is_over() -> None:
+    opened = np.array([10.0, 10.0, 20.0])
+    wins = np.zeros((3, MAX_LAG + 1))
+    wins[0, :3] = [1, 2, 1]
+    wins[1, :2] = [1, 2]
+    wins[2, 0] = 2
+    rates = learn_wins_by_lag(opened, wins)
+    assert rates[:4] == pytest.approx([4 / 40, 4 / 20, 1 / 10, 0.0])
+
+
+def test_of_the_month_that_has_begun_only_the_rest_is_new() -> None:
+    rates = np.zeros(MAX_LAG + 1)
+    rates[:2] = [0.1, 0.2]
+    learned = NewBusiness(
+        volume=Volume(mean=np.array([100.0, 100.0]), spread=0.0, method="mean", errors={}),
+        wins_by_lag=rates,
+        amounts=np.ones(1),
+        shares=np.ones(1),
+    )
+    assert learned.wins(elapsed=0.75) == pytest.approx([2.5, 5.0 + 10.0])
+
+
+def test_a_steady_volume_is_continued() -> None:
+    counts = np.random.default_rng(3).poisson(100, 30).astype(float)
+    assert forecast_volume(counts, h=6, season_length=12).mean == pytest.approx(np.full(6, 100), abs=12)
+
+
+def test_a_volume_with_hardly_any_history_is_its_mean() -> None:
+    assert forecast_volume(np.array([4.0, 6.0]), h=2, season_length=12).mean.tolist() == [5.0, 5.0]
+
+
+def test_rep_shares_sum_to_one_and_leave_out_who_has_left() -> None:
+    at = pd.Timestamp("2026-01-01", tz="UTC")
+    reps = pd.DataFrame(
+        {
+            "rep_id": ["a", "b", "c"],
+            "is_active": [True, True, False],
+            "hired_at": pd.to_datetime(["2020-01-01", "2025-07-02", "2020-01-01"], utc=True),
+        }
+    )
+    shares = rep_shares(pd.Series({"a": 100.0, "b": 50.0, "c": 900.0}), reps, at=at)
+    # b sold 50 in half a year, as much a year as a.
+    assert shares == pytest.approx([0.5, 0.5, 0.0], abs=0.01)
+
+
+def contracts(rows: list[tuple[str, str, str, float]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["account_id", "kind", "event_timestamp", "amount_usd"])
+    frame["event_timestamp"] = pd.to_datetime(frame["event_timestamp"], utc=True)
+    return frame.assign(product_id="p", rep_id="r", transaction_id=[f"t{n:03d}" for n in range(len(frame))])
+
+
+def test_renewals_find_the_term_the_rate_and_what_is_due() -> None:
+    rows = [(f"a{n}", "booking", "2024-03-10", 100.0) for n in range(40)]
+    rows += [(f"a{n}", "renewal", "2025-03-11", 110.0) for n in range(30)]
+    learned = learn_renewals(contracts(rows), month=2025 * 12 + 6)
+    assert learned.term_months == 12
+    assert learned.rate == pytest.approx(30 / 40)
+    assert learned.ratio.mean() == pytest.approx(1.1)
+    # The thirty renewed contracts come up again in March 2026; the ten that lapsed do not.
+    assert learned.due["due_month"].tolist() == [2026 * 12 + 2] * 30
+
+
+def test_a_source_without_renewals_has_none_due() -> None:
+    learned = learn_renewals(contracts([("a", "booking", "2024-03-10", 100.0)] * 50), month=2025 * 12)
+    assert learned.term_months == 0
+    assert learned.due.empty
