@@ -125,10 +125,7 @@ class AsofRetrievalJob(RetrievalJob):  # type: ignore[misc] # Feast is untyped h
         return RetrievalMetadata(features=self._feature_refs, keys=keys)
 
     def to_arrow(self, validation_reference: Any = None, timeout: int | None = None) -> pa.Table:  # noqa: ARG002
-        """The entity rows in their order, with the features beside them.
-
-        Feast's own way here imports its metrics module, which sets PROMETHEUS_MULTIPROC_DIR for the whole process.
-        """
+        """The entity rows in their order, with the features beside them; without Feast's metrics around it."""
         return self._to_arrow_internal(timeout=timeout)
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:

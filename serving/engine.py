@@ -144,8 +144,10 @@ class Engine:
             for task in self.slots.keys() & set(SCORED):
                 self._refresh_sample(task, now)
             self.clock_problem = None
-        except (SalienceError, OSError) as error:
-            self.clock_problem = str(error)
+        except SalienceError as error:
+            self.clock_problem = error.what
+        except OSError as error:
+            self.clock_problem = f"The warehouse cannot be read: {error.strerror}"
         self._clock_at = datetime.now(UTC)
 
     def warm_up(self) -> None:

@@ -11,6 +11,7 @@ from warehouse.contracts import CONTRACTS, Column, Contract
 
 MAX_IDS = 500
 MAX_EVENTS = 5_000
+_EARLIER = "How it was before, each with its `event_timestamp`; left out, it counts as having always been as it is now."
 
 _STRICT: dict[str, Any] = {"string": str, "float": float, "int": int, "bool": bool}
 _DATED: dict[str, Any] = {"timestamp": AwareDatetime, "date": date}
@@ -85,12 +86,13 @@ class LeadPayload(_Body):
     """A lead to score without asking the store. An empty body scores the stored lead of that id."""
 
     lead: LeadRow | None = Field(None, description="The lead as it is now; leave it out to score the stored lead.")
+    versions: list[LeadRow] = Field(default_factory=list, max_length=MAX_EVENTS, description=_EARLIER)
     events: list[LeadEventRow] = Field(default_factory=list, max_length=MAX_EVENTS, description="What it did so far.")
 
     @model_validator(mode="after")
     def _events_need_a_lead(self) -> LeadPayload:
-        if self.events and self.lead is None:
-            raise ValueError("`events` need `lead` beside them")
+        if (self.events or self.versions) and self.lead is None:
+            raise ValueError("`events` and `versions` need `lead` beside them")
         return self
 
 
@@ -98,14 +100,15 @@ class DealPayload(_Body):
     """A deal to score without asking the store. An empty body scores the stored deal of that id."""
 
     deal: DealRow | None = Field(None, description="The deal as it is now; leave it out to score the stored deal.")
+    versions: list[DealRow] = Field(default_factory=list, max_length=MAX_EVENTS, description=_EARLIER)
     activities: list[ActivityRow] = Field(
         default_factory=list, max_length=MAX_EVENTS, description="What was done about it so far."
     )
 
     @model_validator(mode="after")
     def _activities_need_a_deal(self) -> DealPayload:
-        if self.activities and self.deal is None:
-            raise ValueError("`activities` need `deal` beside them")
+        if (self.activities or self.versions) and self.deal is None:
+            raise ValueError("`activities` and `versions` need `deal` beside them")
         return self
 
 

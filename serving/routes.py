@@ -122,16 +122,21 @@ def _row(body: BaseModel) -> dict[str, Any]:
     return body.model_dump(exclude_none=True)
 
 
+def _history(newest: BaseModel, earlier: Sequence[BaseModel], of: Mapping[str, str]) -> Any:
+    """A thing as the feature repository takes it: a record, or the list of its versions."""
+    record = {**_row(newest), **of}
+    return [record, *({**_row(version), **of} for version in earlier)] if earlier else record
+
+
 def newest_time(payload: Mapping[str, Any]) -> datetime | None:
     """The newest moment anywhere in a payload; None if it holds none."""
     found: list[datetime] = []
     for value in payload.values():
         if isinstance(value, datetime):
             found.append(value)
-        elif isinstance(value, Mapping):
-            found += filter(None, [newest_time(value)])
-        elif isinstance(value, list):
-            found += filter(None, [newest_time(item) for item in value if isinstance(item, Mapping)])
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, Mapping):
+                found += filter(None, [newest_time(part)])
     return max(found, default=None)
 
 
@@ -144,8 +149,11 @@ async def score_lead(request: Request, lead_id: Id, payload: LeadPayload | None 
     """
     sent = None
     if payload is not None and payload.lead is not None:
-        row = {"lead_id": lead_id, **_row(payload.lead)}
-        sent = {"lead": row, "events": [{"lead_id": lead_id, **_row(event)} for event in payload.events]}
+        of_lead = {"lead_id": lead_id}
+        sent = {
+            "lead": _history(payload.lead, payload.versions, of_lead),
+            "events": [_row(event) | of_lead for event in payload.events],
+        }
     return LeadScore.model_validate(await _score_one(request, "lead", lead_id, sent))
 
 
@@ -173,8 +181,11 @@ async def score_deal(request: Request, deal_id: Id, payload: DealPayload | None 
     """
     sent = None
     if payload is not None and payload.deal is not None:
-        row = {"opportunity_id": deal_id, **_row(payload.deal)}
-        sent = {"deal": row, "activities": [{"opportunity_id": deal_id, **_row(item)} for item in payload.activities]}
+        of_deal = {"opportunity_id": deal_id}
+        sent = {
+            "deal": _history(payload.deal, payload.versions, of_deal),
+            "activities": [_row(activity) | of_deal for activity in payload.activities],
+        }
     return DealProbability.model_validate(await _score_one(request, "deal", deal_id, sent))
 
 
@@ -218,7 +229,12 @@ async def list_models(request: Request) -> Models:
     return Models(workspace=engine.workspace, models=health.served_models(engine), request_id=request.state.request_id)
 
 
-@shared.get("/health", response_model=Health, responses={503: {"model": Problem, "description": "Something is wrong."}})
+@shared.get(
+    "/health",
+    summary="Whether answers can be trusted",
+    response_model=Health,
+    responses={503: {"model": Problem, "description": "Something is wrong."}},
+)
 async def report_health(request: Request) -> Any:
     """Whether answers can be trusted now: models loaded, registry followed, store reached, features fresh."""
     engine = _engine(request)

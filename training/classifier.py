@@ -217,8 +217,8 @@ def _fit(
 ) -> tuple[TreeModel, Vector]:
     """The winner fitted on the whole past, and cross-fitted log-odds of the past for the calibration.
 
-    The number of rounds is found on the tuning slice. Calibrating on a held-out newest slice instead cost 0.002 to 0.011
-    log-loss on four frames: the trees missed the newest rows, and the slice held few entities.
+    The number of rounds is found on the tuning slice. Calibrating on a held-out newest slice instead cost 0.002 to
+    0.011 log-loss on four frames: the trees missed the newest rows, and the slice held few entities.
     """
     data = _fit_data(matrix, label, entries, slices.train, slices.tune)
     rounds = fit_winner(data, study, rounds=None, threads=threads, seed=seed).rounds

@@ -1,8 +1,8 @@
 """Splits by moment: what could have been known then trains, what came after tests.
 
 A split at a moment M: the test rows have as_of >= M and labels known at the cut; the past rows have as_of + horizon <=
-    M and labels as known at M. The horizon between them is purged. Between past and test no entity needs to be left
-    out: the past labels are windows that ended before M.
+M and labels as known at M. The horizon between them is purged. Between past and test no entity needs to be left out:
+the past labels are windows that ended before M.
 
 Within the past, the newest quarter steers the study; rows of its entities are left out of the older part (a deal has
 many rows with one outcome, and a model that has seen it looks too sure on the others). The final trees are fitted on

@@ -1,4 +1,7 @@
-"""The study: Optuna over LightGBM and XGBoost, log-loss on later rows, pruned by successive halving, resumable.
+"""The study: Optuna over LightGBM and XGBoost, log-loss on later rows, successive halving, resumable.
+
+The objective is the log-loss after the best shift of the base rate (`trees.shifted_log_loss`): the calibration repairs
+the level, the study chooses what ranks and spreads best.
 
 The journal file is named by the model; the study in it by the training frame's fingerprint, so that a second run on the
 same frame goes on where the first one ended, and a new frame starts afresh.
@@ -70,7 +73,7 @@ class StudyResult:
         library: Library of the best trial.
         params: The library's own parameters.
         rounds: Rounds that were best.
-        log_loss: Log-loss of the best trial on the tuning slice.
+        log_loss: Shifted log-loss of the best trial on the tuning slice.
         trials: All trials, those of earlier runs too.
         reused: Trials that an earlier run had already made.
     """

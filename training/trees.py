@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
 Library = Literal["lightgbm", "xgboost"]
-# Called after each round with (round, log-loss on the tuning slice); it may raise to stop a hopeless fit.
+# Called after each round with (round, shifted log-loss on the stop rows); it may raise to stop a hopeless fit.
 OnRound = Callable[[int, float], None]
 
 _BULK_ROWS = 512
+_CLIP = 1e-7
+_SHIFT_STEPS = 4
 
 
 class TreeModel(Protocol):
@@ -115,6 +117,27 @@ class XgBoostTrees:
         self.booster[: self.rounds].save_model(str(path))
 
 
+def shifted_log_loss(label: Matrix, probability: Matrix) -> float:
+    """Log-loss after the one shift of all log-odds that makes it least.
+
+    A base rate that moved is the calibration's to repair. On the plain log-loss it would end a fit at once.
+
+    Args:
+        label: 0 or 1 per row.
+        probability: Predicted probability per row.
+    """
+    clipped = np.clip(np.asarray(probability, dtype=np.float64), _CLIP, 1.0 - _CLIP)
+    margin = np.log(clipped) - np.log1p(-clipped)
+    outcome = np.asarray(label, dtype=np.float64)
+    shift = 0.0
+    for _ in range(_SHIFT_STEPS):
+        shifted = 1.0 / (1.0 + np.exp(-(margin + shift)))
+        slope = float((shifted * (1.0 - shifted)).sum())
+        shift += float(np.clip((outcome - shifted).sum() / max(slope, _CLIP), -1.0, 1.0))
+    margin = margin + shift
+    return float((np.logaddexp(0.0, margin) - outcome * margin).mean())
+
+
 def _import_library(name: str) -> Any:
     """Import a tree library, its threads told to sleep while they wait.
 
@@ -158,17 +181,17 @@ def fit_trees(
     seed: int,
     on_round: OnRound | None = None,
 ) -> TreeModel:
-    """Fit trees on log-loss; with stop rows, keep the round that was best on them.
+    """Fit trees on log-loss; with stop rows, keep the round whose shifted log-loss was least on them.
 
     Args:
         library: `lightgbm` or `xgboost`.
         params: The library's own parameters.
         data: Rows and what the columns are.
         rounds: Most rounds to fit.
-        patience: Rounds without a better log-loss on the stop rows after which the fit ends.
+        patience: Rounds without a better figure on the stop rows after which the fit ends.
         threads: Threads of the fit.
         seed: Seed of the fit.
-        on_round: Told the log-loss on the stop rows after each round.
+        on_round: Told the shifted log-loss on the stop rows after each round.
     """
     fit = _fit_lightgbm if library == "lightgbm" else _fit_xgboost
     return fit(params, data, rounds=rounds, patience=patience, threads=threads, seed=seed, on_round=on_round)
@@ -188,7 +211,7 @@ def _fit_lightgbm(
 
     fixed = {
         "objective": "binary",
-        "metric": "binary_logloss",
+        "metric": "None",
         "verbosity": -1,
         "num_threads": threads,
         "seed": seed,
@@ -206,7 +229,14 @@ def _fit_lightgbm(
         callbacks.append(lightgbm.early_stopping(patience, verbose=False))
         if on_round is not None:
             callbacks.append(lambda env: on_round(env.iteration, float(env.evaluation_result_list[0][2])))
-    booster = lightgbm.train({**fixed, **params}, train, rounds, valid_sets=valid, callbacks=callbacks)
+    booster = lightgbm.train(
+        {**fixed, **params},
+        train,
+        rounds,
+        valid_sets=valid,
+        feval=lambda probability, rows: ("loss", shifted_log_loss(rows.get_label(), probability), False),
+        callbacks=callbacks,
+    )
     best = booster.best_iteration if data.stop_matrix is not None and booster.best_iteration > 0 else rounds
     return LightGbmTrees(booster, min(int(best), int(booster.num_trees())))
 
@@ -226,12 +256,12 @@ def _fit_xgboost(
     class Rounds(xgboost.callback.TrainingCallback):  # type: ignore[misc, name-defined]
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002
             if on_round is not None:
-                on_round(epoch, float(evals_log["stop"]["logloss"][-1]))
+                on_round(epoch, float(evals_log["stop"]["loss"][-1]))
             return False
 
     fixed = {
         "objective": "binary:logistic",
-        "eval_metric": "logloss",
+        "disable_default_eval_metric": True,
         "verbosity": 0,
         "nthread": threads,
         "seed": seed,
@@ -243,7 +273,12 @@ def _fit_xgboost(
     extra: dict[str, Any] = {}
     if data.stop_matrix is not None:
         stop = xgboost.DMatrix(data.stop_matrix, data.stop_label, nthread=threads)
-        extra = {"evals": [(stop, "stop")], "early_stopping_rounds": patience, "callbacks": [Rounds()]}
+        extra = {
+            "evals": [(stop, "stop")],
+            "custom_metric": lambda probability, rows: ("loss", shifted_log_loss(rows.get_label(), probability)),
+            "early_stopping_rounds": patience,
+            "callbacks": [Rounds()],
+        }
     booster = xgboost.train({**fixed, **params}, train, rounds, verbose_eval=False, **extra)
     best = int(booster.best_iteration) + 1 if data.stop_matrix is not None else rounds
     return XgBoostTrees(booster, best)

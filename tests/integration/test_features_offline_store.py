@@ -35,12 +35,14 @@ def _stored(rows: list[tuple[str, float, float, float | None]]) -> pa.Table:
 
 def _ask(folder: Path, stored: pa.Table, asked: list[tuple[str | None, float]], *, ttl_hours: int = 0) -> pa.Table:
     """Ask the store through Feast's own front door."""
+    open_feature_store = feast().FeatureStore
     from feast.repo_config import RepoConfig
+    from feast.types import Float64, String
 
     (folder / "files").mkdir(exist_ok=True)
     for place, start in enumerate(range(0, max(stored.num_rows, 1), 37)):  # several files, in no order that matters
         pq.write_table(stored.slice(start, 37), folder / "files" / f"part-{place}.parquet")
-    store = feast().FeatureStore(
+    store = open_feature_store(
         config=RepoConfig(
             project="test",
             provider="local",
@@ -51,8 +53,6 @@ def _ask(folder: Path, stored: pa.Table, asked: list[tuple[str | None, float]], 
             repo_path=folder,
         )
     )
-    from feast.types import Float64, String
-
     rep = feast().Entity(name="rep_id", join_keys=["rep_id"], value_type=feast().ValueType.STRING)
     source = feast().FileSource(
         path=str(folder / "files"), timestamp_field="event_timestamp", created_timestamp_column="created_timestamp"

@@ -145,7 +145,10 @@ def test_training_frame_keeps_the_spine_and_adds_the_catalogue(repository: Featu
 
 def test_feast_leaves_the_process_environment_alone(repository: FeatureRepository) -> None:
     repository.online("lead_score_v1", ["L1"], at=NOW)
-    assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ
+    from prometheus_client.values import MutexValue, ValueClass
+
+    assert not [name for name in os.environ if name.startswith("PROMETHEUS_")]
+    assert ValueClass is MutexValue
 
 
 def test_rows_are_computed_once_and_again_when_the_history_grew(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The forecast of the small world that went through the whole loop: it speaks with the deal champion's probabilities."""
+"""The forecast of the small world that went through the whole loop, with the deal champion's probabilities."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ def test_open_deals_speak_with_the_deal_champions_probabilities(small_world: Sma
     champion = small_world.registry.champion(small_world.workspace.model_name("deal"))
     assert champion is not None
     details = Forecast.read(small_world.outcomes["forecast"].bundle).details
-    assert details["deal_model_version"] == champion.version
+    # The gate may have held the deal model back until the forecast was made; then the small model spoke.
+    was_champion = small_world.outcomes["deal"].decision.promoted
+    assert details["deal_model_version"] == (champion.version if was_champion else None)
     assert details["open_deals"] > 0
 
 

@@ -45,20 +45,21 @@ def open_ids(world: SmallWorld, task: str) -> list[str]:
     return sorted(open_deal_spine(world.warehouse, world.now)["opportunity_id"].to_pylist())
 
 
-def known_row(world: SmallWorld, table: str, key: str, identifier: str) -> dict[str, Any]:
-    """The newest version of a thing as known now, as an application would send it: without outcomes and nulls."""
+def known_versions(world: SmallWorld, table: str, key: str, identifier: str) -> list[dict[str, Any]]:
+    """The versions of a thing known now, newest first, as an application would send them: no outcomes, no nulls."""
     from warehouse.contracts import CONTRACTS
 
     contract = CONTRACTS[table]
     with world.warehouse.duckdb() as connection:
-        row = connection.sql(
-            f"SELECT * FROM {table} WHERE {key} = ? ORDER BY event_timestamp DESC, created_timestamp DESC LIMIT 1",
+        rows = connection.sql(
+            f"SELECT * FROM {table} WHERE {key} = ? ORDER BY event_timestamp DESC, created_timestamp DESC",
             params=[identifier],
         ).to_arrow_table()
     left_out = {key, "is_deleted", *contract.outcome_columns}
-    return {
-        name: _json(value) for name, value in row.to_pylist()[0].items() if name not in left_out and value is not None
-    }
+    return [
+        {name: _json(value) for name, value in row.items() if name not in left_out and value is not None}
+        for row in rows.to_pylist()
+    ]
 
 
 def known_events(world: SmallWorld, table: str, key: str, identifier: str) -> list[dict[str, Any]]:
@@ -103,8 +104,10 @@ def test_lead_has_one_score_by_training_path_by_id_and_by_payload(
     for identifier in ids:
         by_id = client.post(f"/api/v1/leads/{identifier}/score").json()
         assert by_id["conversion_probability"] == pytest.approx(trained[identifier], abs=1e-6)
+        lead, *earlier = known_versions(small_world, "leads", "lead_id", identifier)
         payload = {
-            "lead": known_row(small_world, "leads", "lead_id", identifier),
+            "lead": lead,
+            "versions": earlier,
             "events": known_events(small_world, "lead_events", "lead_id", identifier),
         }
         response = client.post(f"/api/v1/leads/{identifier}/score", json=payload)
@@ -114,13 +117,22 @@ def test_lead_has_one_score_by_training_path_by_id_and_by_payload(
         assert by_payload["scoring_factors"] == by_id["scoring_factors"]
 
 
-def test_deal_has_one_probability_by_training_path_and_by_id(client: httpx.Client, small_world: SmallWorld) -> None:
+def test_deal_has_one_probability_by_training_path_by_id_and_by_payload(
+    client: httpx.Client, small_world: SmallWorld
+) -> None:
     ids = open_ids(small_world, "deal")[::10][:5]
     trained = trained_path(small_world, "deal", ids)
     answer = client.post("/api/v1/deals/probabilities/batch", json={"ids": [*ids, "nobody"]}).json()
     assert answer["not_found"] == ["nobody"]
     served = {row["opportunity_id"]: row["win_probability"] for row in answer["probabilities"]}
     assert served == pytest.approx(trained, abs=1e-6)
+    for identifier in ids:
+        deal, *earlier = known_versions(small_world, "opportunities", "opportunity_id", identifier)
+        activities = known_events(small_world, "activities", "opportunity_id", identifier)
+        payload = {"deal": deal, "versions": earlier, "activities": activities}
+        response = client.post(f"/api/v1/deals/{identifier}/score", json=payload)
+        assert response.status_code == 200, response.text
+        assert response.json()["win_probability"] == served[identifier]
 
 
 def test_forecast_of_the_company_is_the_sum_of_its_regions(client: httpx.Client) -> None:

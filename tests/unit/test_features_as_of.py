@@ -80,13 +80,13 @@ def _is_visible(each: dict[str, Any]) -> bool:
     return max(each["event_timestamp"], each["created_timestamp"]) <= day(AS_OF)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(histories())
 def test_what_happens_or_is_recorded_later_changes_no_feature(rows: list[tuple[str, dict[str, Any]]]) -> None:
     assert _all_features(rows) == _all_features([(table, each) for table, each in rows if _is_visible(each)])
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(histories(), st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(rows: list[tuple[str, dict[str, Any]]], shuffler: Any) -> None:
     shuffled = list(rows)

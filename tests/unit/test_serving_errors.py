@@ -91,6 +91,8 @@ def test_malformed_json_is_400_that_says_where(served: Stand) -> None:
             "events.0.kind",
         ),
         ("leads/a/score", {"events": [{"kind": "page_view", "event_timestamp": "2025-01-01T00:00:00Z"}]}, "body"),
+        ("leads/a/score", {"lead": LEAD, "versions": [{**LEAD, "industry": 1}]}, "versions.0.industry"),
+        ("deals/a/score", {"versions": [DEAL]}, "body"),
         ("leads/a/score", [], "body"),
         ("leads/scores/batch", {"ids": []}, "ids"),
         ("leads/scores/batch", {"ids": ["a"] * 501}, "ids"),
