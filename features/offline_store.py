@@ -2,8 +2,7 @@
 
 Feast's own DuckDB store joins by inequality and then numbers the rows, which with hot keys (few entities with long
 histories: reps, segments, teams) costs tens of times as much; its default store loses and doubles rows. This one is
-    named
-by its class path in the repository's configuration. Importing this module imports Feast: only Feast itself does so.
+named by its class path in the repository's configuration. Importing this module imports Feast: only Feast does so.
 """
 
 from __future__ import annotations

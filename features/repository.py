@@ -235,7 +235,7 @@ class FeatureRepository:
             raise UnavailableError(
                 f"{missing.num_rows} rows of view {view.name} have not been built",
                 got=f"{view.join_key} {shorten(missing[view.join_key].to_pylist()[:6])}",
-                next_step="build the service on this spine first: `salience build`",
+                next_step="build the service on this spine first: `salience features build`",
             )
 
     def _files(self, view: ViewSpec) -> ViewFiles:
@@ -277,7 +277,7 @@ class FeatureRepository:
         if not (self.workspace.features / "registry.db").is_file():
             raise UnavailableError(
                 f"The feature repository of workspace '{self.workspace.name}' was never applied",
-                next_step="build the features first: `salience build`",
+                next_step="build the features first: `salience features build`",
             )
 
     def _let_readers_pass(self) -> None:

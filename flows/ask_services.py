@@ -9,6 +9,7 @@ from common.errors import UnavailableError
 from flows.parts import Platform
 
 ANSWER_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 180.0
 
 
 def ask_services(source: str, records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def ask_services(source: str, records: Mapping[str, Mapping[str, Any]]) -> dict[
     platform = Platform.open(source)
     answers = []
     with (
-        running_service(platform.settings, platform.workspace) as base_url,
+        running_service(platform.settings, platform.workspace, timeout_s=START_TIMEOUT_S) as base_url,
         httpx.Client(base_url=base_url, timeout=ANSWER_TIMEOUT_S) as client,
     ):
         for path, body in _questions(records):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import Task
+from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.states import State
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def run_step(step: Task[..., dict[str, Any]], *, receipts: Path, key: str, **par
         persist_result=True,
         result_storage=receipts,
         result_serializer="json",
-        cache_key_fn=lambda _context, _parameters: f"{step.name}-{key}",
+        cache_policy=CacheKeyFnPolicy(cache_key_fn=lambda _context, _parameters: f"{step.name}-{key}"),
     )
     state: State[dict[str, Any]] = kept(**parameters, return_state=True)
     value = state.result()

@@ -38,8 +38,12 @@ def report_progress(what: str, done: int, total: int) -> None:
 
 @contextmanager
 def step_bar(console: Console, title: str) -> Iterator[None]:
-    """Show a bar for one step while the block runs, and take it away afterwards."""
+    """Show a bar for one step while the block runs, and take it away afterwards; a log gets none."""
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    if not console.is_terminal:
+        yield
+        return
 
     columns = (
         SpinnerColumn(),

@@ -25,7 +25,6 @@ def local_orchestration() -> Iterator[None]:
     from prefect.settings import (
         PREFECT_API_DATABASE_CONNECTION_URL,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-        PREFECT_LOGGING_LEVEL,
         PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
         temporary_settings,
     )
@@ -34,8 +33,6 @@ def local_orchestration() -> Iterator[None]:
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
         PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: STARTUP_TIMEOUT_S,
     }
-    if "PREFECT_LOGGING_LEVEL" not in os.environ:
-        changes[PREFECT_LOGGING_LEVEL] = "ERROR"
     if "PREFECT_API_URL" not in os.environ:
         changes[PREFECT_API_DATABASE_CONNECTION_URL] = IN_MEMORY_DATABASE
     with temporary_settings(changes):

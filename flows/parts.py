@@ -85,6 +85,8 @@ def prepare_environment(settings: Settings) -> None:
 
     disable_telemetry()
     os.environ.setdefault("PREFECT_HOME", str((settings.home / "prefect").absolute()))
+    # Errors reach the user through the command line, once; Prefect would log each with its stack as well.
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("MPLBACKEND", "Agg")
 
 

@@ -164,4 +164,4 @@ def summarize(step: str, record: Mapping[str, Any]) -> str:
         return ", ".join(f"{task}: {report['verdict']}" for task, report in record["reports"].items())
     if step == "ask":
         return ", ".join(f"{answer['path']} {answer['status']}" for answer in record["answers"])
-    return f"version {record['version']}, {record['decision']['outcome']}"
+    return f"version {record['version']}, {'champion' if record['decision']['promoted'] else 'kept out by the gate'}"

@@ -75,6 +75,8 @@ def train_forecast(source: str | None = None, trials: int | None = None) -> dict
     return fit_forecast(source, trials)
 
 
+# What a forecast's outcome has beyond the others'.
+_FORECAST_PARTS = ("past", "upcoming", "question")
 FLOWS = {"lead": train_lead, "deal": train_deal, "forecast": train_forecast}
 TASKS = {"lead": fit_lead, "deal": fit_deal, "forecast": fit_forecast}
 
@@ -116,6 +118,7 @@ def outcome_record(outcome: TrainingOutcome) -> dict[str, Any]:
         "report": str(outcome.report),
         "warnings": list(outcome.warnings),
         "outputs": [str(outcome.bundle), str(outcome.report)],
+        **{name: getattr(outcome, name) for name in _FORECAST_PARTS if hasattr(outcome, name)},
     }
 
 

@@ -10,9 +10,10 @@ import pyarrow as pa
 from common.errors import InputError
 from common.settings import Settings
 from training.labels import DEAL_WON
-from training.recipe import Recipe, train_classifier
+from training.recipe import Recipe
 from training.results import TrainingOutcome
 from training.study import Progress
+from training.train import train_classifier
 
 if TYPE_CHECKING:
     from features.repository import FeatureRepository

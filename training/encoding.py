@@ -86,9 +86,8 @@ def encode_columns(columns: Mapping[str, Sequence[Any]], features: Sequence[Feat
 def encode_column(values: Sequence[Any] | NDArray[Any], entry: FeatureEntry) -> NDArray[np.float64]:
     """One column of the matrix; see `encode_columns`."""
     if entry.dtype == "category":
-        codes = {name: float(code) for code, name in enumerate(entry.categories) if name is not None}
-        other = float(entry.other_code)
-        return np.array([math.nan if is_missing(v) else codes.get(str(v), other) for v in values], dtype=np.float64)
+        codes = _Codes(entry)
+        return np.fromiter(map(codes.__getitem__, values), dtype=np.float64, count=len(values))
     try:
         if isinstance(values, np.ndarray) and values.dtype != object:
             return values.astype(np.float64)
@@ -101,6 +100,20 @@ def encode_column(values: Sequence[Any] | NDArray[Any], entry: FeatureEntry) -> 
             got=", ".join(wrong),
             field=entry.name,
         ) from error
+
+
+class _Codes(dict[Any, float]):
+    """Codes of a category's values, each looked up by name once."""
+
+    def __init__(self, entry: FeatureEntry) -> None:
+        super().__init__()
+        self._known = {name: float(code) for code, name in enumerate(entry.categories) if name is not None}
+        self._other = float(entry.other_code)
+
+    def __missing__(self, value: Any) -> float:
+        code = math.nan if is_missing(value) else self._known.get(str(value), self._other)
+        self[value] = code
+        return code
 
 
 def _is_number(value: Any) -> bool:

@@ -184,6 +184,7 @@ class ModelRegistry:
         self.home.mkdir(parents=True, exist_ok=True)
         import mlflow
         import sqlalchemy.exc
+        import sqlalchemy.orm
 
         uri = self.settings.mlflow_uri
         mlflow.set_tracking_uri(uri)
@@ -193,6 +194,7 @@ class ModelRegistry:
             with _mlflow_quiet():
                 client = mlflow.MlflowClient(uri, registry_uri=uri)
                 _ = client._get_registry_client()
+                sqlalchemy.orm.configure_mappers()
             yield mlflow, client
         except away as error:
             raise UnavailableError(
@@ -272,11 +274,14 @@ class ModelRegistry:
 
 @contextmanager
 def _mlflow_quiet() -> Iterator[None]:
-    """Leave out what MLflow 3.17 warns of in its own code: a loader SQLAlchemy 2.1 deprecates, its type hints."""
+    """Leave out what MLflow 3.17 warns of in its own code: a loader SQLAlchemy 2.1 deprecates, its type hints,
+    and Prefect's column types where both are in one process.
+    """
     import warnings
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The ``noload`` loader strategy")
+        warnings.filterwarnings("ignore", message="Type object .* does not refer to an OperatorClass")
         warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType")
         yield
 

@@ -91,7 +91,9 @@ def slice_past(as_of: Times, entity: Entities, past: Rows) -> PastSlices:
     times = as_of[ordered]
     tune_from = times[int(len(ordered) * (1.0 - TUNE_SHARE))]
     tune, train = ordered[times >= tune_from], ordered[times < tune_from]
-    train = train[~np.isin(entity[train], entity[tune])]
+    # Numbers instead of names: isin on objects compares every pair.
+    code = np.unique(entity.astype(str), return_inverse=True)[1]
+    train = train[~np.isin(code[train], code[tune])]
     return PastSlices(train, tune, ordered[int(len(ordered) * (1.0 - NEWEST_SHARE)) :])
 
 

@@ -1,0 +1,230 @@
+"""From a warehouse to a registered, judged classifier: what `train_lead` and `train_deal` have in common."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from common.clock import utc
+from common.errors import TooLittleDataError
+from common.settings import Settings
+from training.classifier import Developed, by_stage, develop
+from training.frame import Frame, Partition, make_frame, moment_of_share, split_at, split_published
+from training.labels import label_spine
+from training.promotion import Decision, decide
+from training.recipe import Context, Recipe
+from training.results import Metric, TrainingOutcome
+from training.splits import MIN_TEST_OUTCOMES, MIN_TRAIN_OUTCOMES, choose_test_start
+from training.study import Progress
+from training.writing import holdout_of, make_bundle, report_page, training_result
+
+if TYPE_CHECKING:
+    from features.repository import FeatureRepository
+    from features.specs import FeatureSpec
+    from training.registry import ModelRegistry
+    from warehouse.sources import Source
+    from warehouse.store import Warehouse
+
+_SETTLED_SHARE = 0.9
+_STEPS = 5
+
+
+def train_classifier(
+    recipe: Recipe,
+    repository: FeatureRepository,
+    warehouse: Warehouse,
+    registry: ModelRegistry,
+    source: Source,
+    *,
+    trials: int,
+    settings: Settings,
+    progress: Progress | None = None,
+) -> TrainingOutcome:
+    """Train, judge, register and maybe promote a classifier.
+
+    Args:
+        recipe: What to train.
+        repository: Where features come from.
+        warehouse: The history.
+        registry: Where the model goes.
+        source: The source, for the report.
+        trials: Trials of the study, those of an earlier run on the same frame included.
+        settings: Seed, threads, clock.
+        progress: Told (what, done, total).
+
+    Raises:
+        TooLittleDataError: naming how many outcomes are needed and how many there are.
+        LeakError: naming the field that knows the outcome.
+        UnavailableError: if the registry cannot be reached.
+    """
+    workspace = repository.workspace
+    name = workspace.model_name(recipe.task)
+    cut = utc(settings.as_of) if settings.as_of is not None else warehouse.cut()
+    journal = workspace.root / "studies" / f"{recipe.task}.journal"
+    context = Context(
+        recipe=recipe,
+        settings=settings,
+        name=name,
+        workspace=workspace.name,
+        cut=cut,
+        journal=journal,
+        trials=trials,
+        progress=progress,
+    )
+    context.say("features", 0, _STEPS)
+    table, specs = _training_table(context, repository, warehouse)
+    context.say("labels and split", 1, _STEPS)
+    frame, partition, warnings = _partition(context, warehouse, table, specs)
+    context.say("training", 2, _STEPS)
+    developed = _develop(context, frame, partition)
+    protocols = _protocols(context, frame, partition, developed)
+    warnings += [finding.evidence for finding in developed.findings]
+    context.say("registering", 3, _STEPS)
+    with tempfile.TemporaryDirectory(prefix="salience-training-") as scratch:
+        folder = Path(scratch)
+        bundle, manifest = make_bundle(context, frame, partition, developed, folder)
+        report = report_page(context, source, partition, developed, protocols, warnings, folder)
+        result = training_result(context, warehouse, frame, partition, developed, protocols, bundle, manifest, folder)
+        registered = registry.log(name, result)
+        kept = workspace.reports / recipe.task / f"training-{registered.version}.html"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(report.read_bytes())
+    context.say("gate", 4, _STEPS)
+    decision = decide(registered, holdout_of(frame, partition), registry=registry, seed=settings.training.seed)
+    context.say(_verdict(decision), _STEPS, _STEPS)
+    reused = (f"{developed.study.reused} trials of the study",) if developed.study.reused else ()
+    return TrainingOutcome(
+        task=recipe.task,
+        name=name,
+        version=registered.version,
+        run_id=registered.run_id,
+        metrics=developed.metrics,
+        baselines=developed.baselines,
+        protocols=protocols,
+        decision=decision,
+        bundle=registered.bundle,
+        report=kept,
+        reused=reused,
+        warnings=tuple(warnings),
+    )
+
+
+def _training_table(
+    context: Context, repository: FeatureRepository, warehouse: Warehouse
+) -> tuple[pa.Table, tuple[FeatureSpec, ...]]:
+    from features.catalogue import features_of
+
+    recipe = context.recipe
+    spine = recipe.spine(warehouse, context.cut)
+    if spine.num_rows == 0:
+        raise TooLittleDataError(
+            f"There is no {recipe.task} to learn from", next_step="load a source that has some (salience ingest)"
+        )
+    repository.build(recipe.feature_service, spine, progress=context.progress)
+    table = repository.training_frame(recipe.feature_service, spine)
+    return table, features_of(recipe.feature_service, warehouse.tables())
+
+
+def _partition(
+    context: Context, warehouse: Warehouse, table: pa.Table, specs: tuple[FeatureSpec, ...]
+) -> tuple[Frame, Partition, list[str]]:
+    """The frame and its split; by settlement where the history is too short for the horizon."""
+    recipe = context.recipe
+    options: dict[str, Any] = {
+        "outcome": recipe.outcome,
+        "specs": specs,
+        "horizon_days": recipe.horizon_days,
+        "cut": context.cut,
+    }
+    frame = make_frame(table, warehouse, **options)
+    partition = _split(recipe, frame)
+    if partition is not None and _is_enough(partition):
+        return frame, partition, []
+    settle_days = _settle_days(table, warehouse, recipe, context.cut)
+    if settle_days is None or settle_days >= recipe.horizon_days:
+        return frame, _required(partition), []
+    settled = make_frame(table, warehouse, **options, settle_days=settle_days)
+    settled_partition = _split(recipe, settled)
+    if settled_partition is None or not _is_enough(settled_partition):
+        return frame, _required(partition), []
+    warning = (
+        f"The history is too short for a horizon of {recipe.horizon_days} days: rows count once "
+        f"{settle_days} days have passed and their outcome is known, so the slowest tenth of the outcomes is missing"
+    )
+    return settled, settled_partition, [warning]
+
+
+def _required(partition: Partition | None) -> Partition:
+    if partition is None:
+        raise TooLittleDataError(
+            "No row has a label yet",
+            next_step="wait until the horizon of the first rows has passed, or load more history",
+        )
+    return partition
+
+
+def _split(recipe: Recipe, frame: Frame) -> Partition | None:
+    usable = ~np.isnan(frame.label_at(frame.cut))
+    if not usable.any():
+        return None
+    if recipe.test_from is not None:
+        moment = utc(recipe.test_from)
+    elif recipe.test_share is not None:
+        moment = moment_of_share(frame, share=recipe.test_share)
+    else:
+        moment = choose_test_start(frame.as_of, usable)
+    return split_at(frame, moment=moment, by_entity=recipe.by_entity)
+
+
+def _is_enough(partition: Partition) -> bool:
+    pairs = ((partition.past_label, MIN_TRAIN_OUTCOMES), (partition.test_label, MIN_TEST_OUTCOMES))
+    return all(min((label == 1).sum(), (label == 0).sum()) >= needed for label, needed in pairs)
+
+
+def _settle_days(table: pa.Table, warehouse: Warehouse, recipe: Recipe, cut: datetime) -> int | None:
+    """Days from first row to the end within which nine of ten decided things were decided."""
+    spine = table.select([recipe.outcome.key, "as_of"])
+    labels = label_spine(spine, warehouse, outcome=recipe.outcome, horizon_days=recipe.horizon_days, cut=cut)
+    days = labels.days_to_decision[~np.isnan(labels.days_to_decision) & ~labels.is_decided]
+    return None if len(days) == 0 else int(np.ceil(np.quantile(days, _SETTLED_SHARE)))
+
+
+def _develop(context: Context, frame: Frame, partition: Partition) -> Developed:
+    training = context.settings.training
+    return develop(
+        frame,
+        partition,
+        journal=context.journal,
+        trials=context.trials,
+        threads=training.threads,
+        seed=training.seed,
+        progress=context.progress,
+    )
+
+
+def _protocols(
+    context: Context, frame: Frame, partition: Partition, developed: Developed
+) -> dict[str, Mapping[str, Metric]]:
+    """Figures on the public set's own split where ours differs, and by stage."""
+    recipe = context.recipe
+    found: dict[str, Mapping[str, Metric]] = {}
+    if recipe.test_from is not None:
+        published = split_published(frame, test_from=utc(recipe.test_from))
+        if len(published.past) != len(partition.past):
+            model = _develop(context, frame, published)
+            found["published split, labels as known today"] = model.metrics
+            found["published split: const"] = model.baselines["const"]
+    if recipe.stage is not None:
+        seed = context.settings.training.seed
+        found |= by_stage(frame, partition, developed, stage=recipe.stage, seed=seed)
+    return found
+
+
+def _verdict(decision: Decision) -> str:
+    return f"{'promoted' if decision.promoted else 'not promoted'}: {decision.reason}"
