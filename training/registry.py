@@ -274,8 +274,9 @@ class ModelRegistry:
 
 @contextmanager
 def _mlflow_quiet() -> Iterator[None]:
-    """Leave out what MLflow 3.17 warns of in its own code: a loader SQLAlchemy 2.1 deprecates, its type hints,
-    and Prefect's column types where both are in one process.
+    """Leave out what MLflow 3.17 warns of in its own code.
+
+    A loader that SQLAlchemy 2.1 deprecates, its type hints, and Prefect's column types where both are in one process.
     """
     import warnings
 

@@ -40,6 +40,11 @@ _EXAMPLE_ROWS = 3
 def make_bundle(
     context: Context, frame: Frame, partition: Partition, developed: Developed, folder: Path
 ) -> tuple[Path, Manifest]:
+    """Write the bundle below `folder`; the reference for scores from 0 to 100 is the newest part of the past.
+
+    Returns:
+        The bundle's folder and its manifest.
+    """
     recipe, seed, threads = context.recipe, context.settings.training.seed, context.settings.training.threads
     newest = developed.slices.newest
     generator = np.random.default_rng(seed)
@@ -89,6 +94,7 @@ def report_page(
     warnings: list[str],
     folder: Path,
 ) -> Path:
+    """Write plots and the HTML report below `folder`, beside the bundle that must be there already."""
     manifest = Manifest.read(folder / "bundle")
     images = {
         "reliability": plots.plot_reliability(manifest.bands, folder / "plots" / "reliability.png"),
@@ -153,6 +159,7 @@ def training_result(
     manifest: Manifest,
     folder: Path,
 ) -> TrainingResult:
+    """Everything the registry logs: figures on all protocols, the frame, plots, report, trials, an example."""
     rows = partition.test[:_EXAMPLE_ROWS]
     example = {entry.name: list(frame.columns[entry.name][rows]) for entry in developed.entries}
     metrics = flatten(developed.metrics)
@@ -211,6 +218,7 @@ def _write_trials(developed: Developed, path: Path) -> Path:
 
 
 def holdout_of(frame: Frame, partition: Partition) -> Holdout:
+    """The test rows as the gate wants them, with every feature column, so that an older champion finds its own."""
     return Holdout(
         columns={name: values[partition.test] for name, values in frame.columns.items()},
         label=partition.test_label,

@@ -29,14 +29,17 @@ def test_the_three_pages_answer_and_a_signal_leaves_no_process(tmp_path: Path, n
     ports = {"PREFECT": 14_200, "MLFLOW": 15_000, "EVIDENTLY": 18_000}
     environment = os.environ | {f"SALIENCE_UI__{name}_PORT": str(port) for name, port in ports.items()}
     environment.pop("PREFECT_HOME", None)
-    run = subprocess.Popen(
-        [sys.executable, "-c", RUN],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    command = [sys.executable, "-c", RUN]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as run:
+        try:
+            watch(run, number, tmp_path)
+        finally:
+            run.send_signal(signal.SIGTERM)
+
+
+def watch(run: subprocess.Popen[str], number: signal.Signals, tmp_path: Path) -> None:
     assert run.stdout is not None
     said: list[str] = []
     for line in run.stdout:
