@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,9 +74,9 @@ class Platform:
 
     def now(self) -> datetime:
         """The moment that 'now' means here: fixed by the settings, or the data's own cut, or the wall clock."""
-        if self.settings.as_of is not None:
-            return self.settings.as_of
-        return self.warehouse.cut() if self.settings.clock == "data" else datetime.now(UTC)
+        from warehouse.present import present
+
+        return present(self.settings, self.warehouse)
 
 
 def prepare_environment(settings: Settings) -> None:

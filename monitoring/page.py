@@ -71,8 +71,7 @@ def _head(report: DriftReport) -> str:
         "Reference": _learned(record.inputs["reference_window"])
         + _rows(report.reference_rows, compared[0], entity=record.inputs["entity"]),
         "Current": _rows(report.current_rows, compared[1], entity=record.inputs["entity"]),
-        "Alarms": f"at most {record.inputs['alpha']:.0%} of reports ring when nothing has changed"
-        f" ({len(report.columns)} columns together, {record.inputs['draws']} random deals of these rows)",
+        "Alarms": _level(report),
         "Decided": f"{record.decided_at:%Y-%m-%d %H:%M} UTC by the policy; record {record.decision_id[:8]}",
     }
     items = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items())
@@ -82,6 +81,14 @@ def _head(report: DriftReport) -> str:
         f'<p class="advice"><strong>{report.recommendation}</strong>. {escape(report.reason)}</p>'
         f'<dl class="facts">{items}</dl>'
     )
+
+
+def _level(report: DriftReport) -> str:
+    if not report.decision.thresholds:
+        return "nothing was compared"
+    inputs = report.decision.inputs
+    how = f"{len(report.columns)} columns together, thresholds from {inputs['draws']} shuffles of these rows"
+    return f"at most {inputs['alpha']:.0%} of reports ring when nothing has changed ({how})"
 
 
 def _learned(window: Sequence[str] | None) -> str:

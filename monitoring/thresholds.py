@@ -1,13 +1,13 @@
 """Alarm thresholds fitted to the batch: how large a distance gets when nothing has changed.
 
 If nothing has changed, the rows of the reference and of the current batch are exchangeable. So the pooled rows are
-dealt out anew many times, into groups of the two sizes, whole rows at a time (which keeps the columns' dependence), and
-every statistic is computed on every deal. Each statistic is brought to a common scale, minus the logarithm of its tail
+shuffled anew many times, into groups of the two sizes, whole rows at a time (which keeps the columns' dependence), and
+every statistic is computed each time. Each statistic is brought to a common scale, minus the logarithm of its tail
 probability, and the largest over all statistics is noted: an alarm is a statistic beyond the 95 % quantile of that
 largest one. This is the max-T procedure of Westfall and Young (Resampling-Based Multiple Testing, 1993); it holds the
 chance of *any* false alarm in a report at `alpha`, for every batch size and number of columns. The tail probability (a
 moment-matched gamma for distances, the hypergeometric for counts of missing values) only makes columns comparable; the
-level comes from the deals alone.
+level comes from the shuffles alone.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def calibrate(
 
     Args:
         pairs: Columns of both sides; all of the same rows.
-        seed: Seed of the deals.
-        draws: Number of deals; at least 1 / alpha.
+        seed: Seed of the shuffles.
+        draws: Number of shuffles; at least 1 / alpha.
         alpha: Chance of one or more false alarms in the whole report.
         progress: Told after each column.
 
@@ -93,7 +93,7 @@ def calibrate(
     if not pairs:
         return ()
     pooled = pairs[0].numbers.size or pairs[0].codes.size
-    is_current = deal(pooled, reference_rows=pairs[0].reference_rows, draws=draws, seed=seed)
+    is_current = shuffle_splits(pooled, reference_rows=pairs[0].reference_rows, draws=draws, seed=seed)
     scaled: list[_Scaled] = []
     for done, pair in enumerate(pairs, start=1):
         scaled.append(_scale_values(pair, is_current))
@@ -107,7 +107,7 @@ def calibrate(
 
 
 def critical_rank(draws: int, *, alpha: float) -> int:
-    """Rank of the deal, counted from the smallest, beyond which the real split is one of the `alpha` largest.
+    """Rank of the shuffle, counted from the smallest, beyond which the real split is one of the `alpha` largest.
 
     Example:
         >>> critical_rank(200, alpha=0.05)
@@ -116,7 +116,7 @@ def critical_rank(draws: int, *, alpha: float) -> int:
     return min(draws, int(np.ceil((1 - alpha) * (draws + 1) - TOLERANCE)))
 
 
-def deal(pooled: int, *, reference_rows: int, draws: int, seed: int) -> BoolArray:
+def shuffle_splits(pooled: int, *, reference_rows: int, draws: int, seed: int) -> BoolArray:
     """Membership matrix: the real split first, then `draws` random ones of the same sizes.
 
     Returns:
@@ -137,9 +137,9 @@ def _scale_values(pair: ColumnPair, is_current: BoolArray) -> _Scaled:
         statistic = wasserstein_norm(pair.numbers, is_current=is_current)
     else:
         statistic = jensen_shannon(pair.codes, is_current=is_current)
-    dealt = statistic[1:][~np.isnan(statistic[1:])]
-    mean, variance = (float(dealt.mean()), float(dealt.var())) if dealt.size else (0.0, 0.0)
-    if variance <= TOLERANCE**2:  # no deal differs from another: this column cannot ring
+    shuffled = statistic[1:][~np.isnan(statistic[1:])]
+    mean, variance = (float(shuffled.mean()), float(shuffled.var())) if shuffled.size else (0.0, 0.0)
+    if variance <= TOLERANCE**2:  # no shuffle differs from another: this column cannot ring
         return _Scaled(pair.name, "values", statistic, np.zeros(len(statistic)), lambda _: mean)
     shape, scale = mean**2 / variance, variance / mean
     surprise = np.clip(np.nan_to_num(-gamma.logsf(statistic, shape, scale=scale), nan=0.0), 0.0, _MOST_SURPRISE)

@@ -23,6 +23,7 @@ from training.results import Metric, TrainingOutcome
 from training.splits import MIN_TEST_OUTCOMES, MIN_TRAIN_OUTCOMES, choose_test_start
 from training.study import Progress
 from training.writing import holdout_of, make_bundle, report_page, training_result
+from warehouse.present import known_until
 
 if TYPE_CHECKING:
     from features.repository import FeatureRepository
@@ -65,7 +66,7 @@ def train_classifier(
     """
     workspace = repository.workspace
     name = workspace.model_name(recipe.task)
-    cut = utc(settings.as_of) if settings.as_of is not None else warehouse.cut()
+    cut = known_until(settings, warehouse)
     journal = workspace.root / "studies" / f"{recipe.task}.journal"
     context = Context(
         recipe=recipe,

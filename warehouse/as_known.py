@@ -3,7 +3,7 @@
 A row is visible at `as_of` when **both** its times are at or before `as_of`: it had happened, and it was known. Of
 several visible versions of a thing the one with the newest `event_timestamp` counts; then the newest
 `created_timestamp`; then, so that the answer never depends on the order of rows, the greatest of the other columns in
-the contract's order.
+the contract's order. An enumeration is ordered as the contract lists it: recorded at one moment, lost beats open.
 
 Everything is portable Ibis (joins, filters, windows, union): DuckDB runs it here, PySpark on a cluster.
 """
@@ -97,13 +97,23 @@ def versions_on_spine(spine: ir.Table, table: ir.Table, contract: Contract, *, k
     return joined.select(*spine.columns, *kept)
 
 
+def version_number(table: ir.Table, contract: Contract) -> ir.IntegerColumn:
+    """Position of each version among those of its thing, 0 for the oldest, in the order this module defines.
+
+    The order of two versions does not depend on which other versions there are.
+    """
+    import ibis
+
+    order = [*TIME_COLUMNS, *_tie_order(table, contract, descending=False)]
+    return ibis.row_number().over(ibis.window(group_by=contract.key, order_by=order))
+
+
 def _ranked(table: ir.Table, contract: Contract) -> ir.Table:
     """Each thing's versions numbered from the oldest to the newest, and the moment from which each is visible."""
     import ibis
 
-    order = [*TIME_COLUMNS, *_tie_order(table, contract, descending=False)]
     return table.mutate(
-        _rank=ibis.row_number().over(ibis.window(group_by=contract.key, order_by=order)),
+        _rank=version_number(table, contract),
         _visible_from=ibis.greatest(table.event_timestamp, table.created_timestamp),
     )
 
@@ -135,9 +145,21 @@ def _tie_order(table: ir.Table, contract: Contract, *, descending: bool) -> list
     import ibis
 
     names = [name for name in table.columns if name not in {contract.key, *TIME_COLUMNS}]
+    values = [_sortable(table[name], contract) for name in names]
     if descending:
-        return [ibis.desc(name, nulls_first=False) for name in names]
-    return [ibis.asc(name, nulls_first=True) for name in names]
+        return [ibis.desc(value, nulls_first=False) for value in values]
+    return [ibis.asc(value, nulls_first=True) for value in values]
+
+
+def _sortable(column: ir.Column, contract: Contract) -> ir.Column:
+    """The column, or for an enumeration the position of its value in the contract's list."""
+    import ibis
+
+    allowed = next((each.allowed for each in contract.columns if each.name == column.get_name()), None)
+    if allowed is None:
+        return column
+    places = [(column == value, ibis.literal(place, "int8")) for place, value in enumerate(allowed)]
+    return ibis.cases(*places)
 
 
 def _without_deleted(table: ir.Table) -> ir.Table:

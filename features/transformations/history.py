@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from warehouse.contracts import TIME_COLUMNS, Contract
+from warehouse.as_known import version_number
+from warehouse.contracts import Contract
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -15,14 +16,9 @@ if TYPE_CHECKING:
 def ranked_versions(table: ir.Table, contract: Contract) -> ir.Table:
     """Each thing's versions with `version_rank`, from the oldest to the newest, in the order of `warehouse.as_known`.
 
-    By event_timestamp, then created_timestamp, then the other columns in the contract's order, nulls least. The order
-    of two versions does not depend on which other versions there are.
+    The order of two versions does not depend on which other versions there are.
     """
-    import ibis
-
-    others = [name for name in table.columns if name not in {contract.key, *TIME_COLUMNS}]
-    order = [*TIME_COLUMNS, *(ibis.asc(name, nulls_first=True) for name in others)]
-    return table.mutate(version_rank=ibis.row_number().over(ibis.window(group_by=contract.key, order_by=order)))
+    return table.mutate(version_rank=version_number(table, contract))
 
 
 def known_path(table: ir.Table, contract: Contract) -> ir.Table:

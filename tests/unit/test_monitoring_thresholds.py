@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import binom
 
 from monitoring.columns import OTHER, pair_columns
-from monitoring.thresholds import calibrate, critical_rank, deal
+from monitoring.thresholds import calibrate, critical_rank, shuffle_splits
 
 NUMERIC = ("amount", "heavy", "count", "gaps")
 CATEGORIES = ("kind", "rare", "identity")
@@ -113,11 +113,11 @@ def test_a_column_that_vanished_rings_as_missing() -> None:
     assert rings(world(random, 400), world(random, 60).assign(kind=None)) == {("kind", "missing")}
 
 
-def test_the_real_split_comes_first_and_every_deal_keeps_the_sizes() -> None:
-    members = deal(10, reference_rows=7, draws=5, seed=1)
+def test_the_real_split_comes_first_and_every_shuffle_keeps_the_sizes() -> None:
+    members = shuffle_splits(10, reference_rows=7, draws=5, seed=1)
     assert members[:, 0].tolist() == [False] * 7 + [True] * 3
     assert members.sum(axis=0).tolist() == [3] * 6
-    assert (members == deal(10, reference_rows=7, draws=5, seed=1)).all()
+    assert (members == shuffle_splits(10, reference_rows=7, draws=5, seed=1)).all()
 
 
 @pytest.mark.parametrize(("draws", "rank"), [(200, 191), (19, 19), (99, 95)])

@@ -12,13 +12,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.clock import utc
 from common.errors import InputError
 from training.forecast.gate import BACKTEST_FILE, decide_forecast
 from training.forecast.loader import ANSWER, QUESTION
 from training.forecast.results import ForecastOutcome, Trained, as_metrics
 from training.forecast.store import Forecast, ForecastStore
 from training.results import TrainingResult
+from warehouse.present import known_until
 
 if TYPE_CHECKING:
     from common.settings import Settings
@@ -68,7 +68,7 @@ def train_forecast(
             f"The source '{source.name}' feeds no forecast",
             next_step="choose a source that has deals and money, or series",
         )
-    at = utc(settings.as_of) if settings.as_of is not None else warehouse.cut()
+    at = known_until(settings, warehouse)
     if protocol.kind == "series":
         from training.forecast.train_series import train_series
 
