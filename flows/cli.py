@@ -48,6 +48,8 @@ def demo(
     trials: Annotated[int, typer.Option(min=1, help="Optuna trials per model.")] = 8,
 ) -> None:
     """Run the whole loop, from a CRM's history to answered requests, and say what came of it."""
+    if source != "simulated":
+        _check_files(source, data)
     from flows.orchestration import local_orchestration
     from flows.run_demo import run_demo
 
@@ -77,6 +79,7 @@ def ingest(
     data: Annotated[Path, typer.Option(help="Folder of the source's files.")],
 ) -> None:
     """Load a source's files into its warehouse; the same files again change nothing."""
+    _check_files(source, data)
     from flows.ingest_source import ingest_source
     from flows.orchestration import local_orchestration
 
@@ -173,6 +176,23 @@ def ui(source: SourceOption = None) -> None:
 
     settings = Settings()
     raise typer.Exit(run_ui(settings, Workspace.of(settings, source), say=typer.echo))
+
+
+def _check_files(source: str, data: Path | None) -> None:
+    """Refuse an unknown source or unusable folder at once, before a server is started for the flow."""
+    from common.errors import SourceError
+    from warehouse.connectors import find_files
+    from warehouse.sources import load_source
+
+    mapping = load_source(source).mapping
+    if data is None:
+        raise SourceError(
+            f"Source '{source}' needs a folder of files",
+            expected="a folder",
+            got="none",
+            next_step=f"make demo SOURCE={source} DATA=folder",
+        )
+    find_files(mapping, data)
 
 
 def _show(record: dict[str, Any]) -> None:

@@ -96,12 +96,7 @@ def _load(demo: Demo, data: Path | None) -> None:
         seed = demo.platform.settings.training.seed
         data = Path(demo.run("Simulate a CRM", simulate_files, **WORLD, seed=seed)["folder"])
     if data is None:
-        raise SourceError(
-            f"Source '{demo.name}' needs a folder of files",
-            expected="a folder",
-            got="none",
-            next_step=f"make demo SOURCE={demo.name} DATA=folder",
-        )
+        raise SourceError(f"Source '{demo.name}' needs a folder of files", next_step="give `data`")
     demo.run("Load the warehouse", load_files, file_fingerprint(data), source=demo.name, data=data.absolute())
 
 

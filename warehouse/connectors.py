@@ -61,7 +61,7 @@ class FileConnector:
 
     def __init__(self, mapping: Mapping, folder: Path) -> None:
         self._mapping = mapping
-        self._paths = _find_files(mapping, folder)
+        self._paths = find_files(mapping, folder)
 
     def extracts(self) -> Iterator[Extract]:
         """All rows the files hold, table by table, in the order of the mapping.
@@ -189,8 +189,12 @@ def _csv_header(file: File, path: Path) -> list[str]:
     return names
 
 
-def _find_files(mapping: Mapping, folder: Path) -> dict[str, list[Path]]:
-    """Paths of each file of the mapping that is there."""
+def find_files(mapping: Mapping, folder: Path) -> dict[str, list[Path]]:
+    """Paths of each file of the mapping that is there.
+
+    Raises:
+        SourceError: if the folder is missing or empty, or lacks a file that the mapping needs.
+    """
     if not folder.is_dir():
         raise SourceError(
             f"The folder {folder} of source '{mapping.name}' does not exist",

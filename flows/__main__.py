@@ -1,0 +1,5 @@
+"""`python -m flows` is `salience`."""
+
+from flows.cli import main
+
+main()
