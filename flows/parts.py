@@ -85,6 +85,8 @@ def prepare_environment(settings: Settings) -> None:
 
     disable_telemetry()
     os.environ.setdefault("PREFECT_HOME", str((settings.home / "prefect").absolute()))
+    # Prefect makes only the last folder of the path, and only warns when it cannot.
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
     # Errors reach the user through the command line, once; Prefect would log each with its stack as well.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("MPLBACKEND", "Agg")

@@ -97,6 +97,8 @@ def _print_quality(console: Console, records: Mapping[str, Mapping[str, Any]]) -
                 *(_figure(base, key) for base in record["baselines"].values()),
             )
         for name, metrics in record["protocols"].items():
+            if name.endswith(": const"):
+                continue
             table.add_row(f"AUC, {name}", _figure(metrics, "auc", interval=True))
         console.print()
         console.print(table)

@@ -138,7 +138,7 @@ def verdict(metrics: Mapping[str, Metric], naive: Mapping[str, Mapping[str, Metr
     ]
     best = min(naive, key=lambda name: naive[name]["log_loss"].value)
     if naive[best]["log_loss"].value < ours:
-        lines.append(f"A naive answer is better: {best} has log-loss {naive[best]['log_loss'].value:.4f}.")
+        lines.append(f"A baseline is better: {best} has log-loss {naive[best]['log_loss'].value:.4f}.")
     return lines
 
 

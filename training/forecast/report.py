@@ -43,6 +43,7 @@ def write_forecast_report(name: str, source: str, trained: Trained, images: Mapp
         "<div class='verdict'>" + "".join(f"<p>{html.escape(line)}</p>" for line in _verdict(trained)) + "</div>",
         f"<p class='soft'>Source {html.escape(source)}, known until {forecast.as_of:%Y-%m-%d %H:%M} UTC; values in "
         f"{html.escape(forecast.unit)}.</p>",
+        "".join(_image(caption, image) for caption, image in images.items()),
         "<h2>Error by level, beside the naive answers (WAPE, lower is better)</h2>",
         _errors(trained),
         "<h2>Bias and measured coverage of the intervals</h2>",
@@ -51,7 +52,6 @@ def write_forecast_report(name: str, source: str, trained: Trained, images: Mapp
         _backtest(trained),
         "<h2>What comes next</h2>",
         _upcoming(trained),
-        "".join(_image(caption, image) for caption, image in images.items()),
     ]
     page = (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
@@ -109,7 +109,10 @@ def _backtest(trained: Trained) -> str:
 
 def _upcoming(trained: Trained) -> str:
     values = trained.forecast.values
-    rows = values[(values["level"] == trained.forecast.levels[0])].sort_values(["period_start", "period_end"])
+    rows = values[(values["level"] == trained.forecast.levels[0])]
+    # Months, then quarters, then years, each in order.
+    length_days = (pd.to_datetime(rows["period_end"]) - pd.to_datetime(rows["period_start"])).dt.days // 32
+    rows = rows.assign(_length=length_days).sort_values(["_length", "period_start"])
     columns = ["period", "expected", "lower_80", "upper_80", "lower_95", "upper_95", "closed", "open", "new", "renewal"]
     return _frame(rows, [column for column in columns if rows[column].notna().any()])
 
