@@ -152,11 +152,11 @@ def summarize(step: str, record: Mapping[str, Any]) -> str:
         rows = ", ".join(f"{count:,} {what} rows" for what, count in record["rows"].items())
         return f"{rows}, {len(record['views'])} views"
     if step == "materialize":
-        return ", ".join(f"{count:,} of {view}" for view, count in record["entities"].items())
+        return f"{sum(record['entities'].values()):,} rows in {len(record['entities'])} views"
     if step == "score-open":
         return ", ".join(f"{batch['count']:,} {task}s" for task, batch in record["scored"].items())
     if step == "report-drift":
         return ", ".join(f"{task}: {report['verdict']}" for task, report in record["reports"].items())
     if step == "ask":
-        return ", ".join(f"{answer['path']} {answer['status']}" for answer in record["answers"])
+        return f"{len(record['answers'])} asked by id, all answered"
     return f"version {record['version']}, {'champion' if record['decision']['promoted'] else 'kept out by the gate'}"
