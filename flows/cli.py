@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -211,9 +212,12 @@ def main() -> None:
         typer.echo(f"{error.title}: {error.message}", err=True)
         code = error.exit_code
     except typer.Abort:
-        typer.echo("Interrupted. What was finished is kept; the same command continues from there.", err=True)
         code = INTERRUPTED
     except typer.TyperException as error:
         typer.echo(f"{error.format_message()} Next: salience --help", err=True)
         code = USAGE
+    if code == INTERRUPTED:
+        typer.echo("\nInterrupted. What was finished is kept; the same command continues from there.", err=True)
+        # Libraries report what an interrupt left open in them, pages of it; nothing of ours is open any more.
+        os._exit(INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)

@@ -45,7 +45,6 @@ def plot_backtest(trained: Trained, path: Path) -> Path:
     axes.set_xticks(place, shown["period"], fontsize=8)
     axes.set_ylabel(f"{top}, {trained.forecast.unit}")
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.ticklabel_format(axis="y", style="plain")
     axes.set_ylim(bottom=0 if shown["lower_95"].min() >= 0 else None)
     return _finish(figure, axes, path, "Forecast at each origin, and what happened")
 
