@@ -12,8 +12,8 @@ import fcntl
 import getpass
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,11 @@ MIN_OUTCOMES = 10
 REPLICATES = 1_000
 _ONE_SIDED = 0.95
 _GENESIS = "0" * 64
+# What a test or a registry may raise when it cannot do its work; anything else is a defect and stops the run.
+_NOT_EVALUATED = (SalienceError, OSError, ValueError, KeyError)
+
+# Whether to promote, why, and the figures behind it.
+Finding = tuple[bool, str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,17 +157,41 @@ def decide(
     Returns:
         The decision. It is never an error: what cannot be evaluated is not promoted.
     """
-    who = who or _user()
-    now = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def test(champion: RegisteredModel | None) -> Finding:
+        return _test(challenger, champion, holdout, seed=seed)
+
+    return put_to_gate(challenger, test, registry=registry, who=who)
+
+
+def put_to_gate(
+    challenger: RegisteredModel,
+    test: Callable[[RegisteredModel | None], Finding],
+    *,
+    registry: ModelRegistry,
+    who: str | None = None,
+) -> Decision:
+    """Run a test against the champion and do what it says, if it could be run at all.
+
+    The decision is logged before the alias moves: no model changes without a record, and a move that fails is recorded
+    as one that did not happen.
+
+    Args:
+        challenger: The version in question.
+        test: Given the champion, or None where there is none, says whether to promote, why, and on which figures.
+        registry: Where the champion is looked up and set.
+        who: Who asked; the user of this process unless given.
+
+    Returns:
+        The decision. It is never an error: what cannot be evaluated is not promoted.
+    """
     champion_before: str | None = None
-    evidence: dict[str, float] = {}
+    evidence: Mapping[str, float] = {}
     try:
         champion = registry.champion(challenger.name)
         champion_before = champion.version if champion else None
-        promoted, reason, evidence = _test(challenger, champion, holdout, seed=seed)
-        if promoted:
-            registry.set_champion(challenger.name, challenger.version)
-    except (SalienceError, OSError, ValueError, KeyError) as error:
+        promoted, reason, evidence = test(champion)
+    except _NOT_EVALUATED as error:
         promoted, reason = False, f"could not be evaluated: {error}"
     decision = Decision(
         name=challenger.name,
@@ -171,10 +200,17 @@ def decide(
         reason=reason,
         champion_before=champion_before,
         evidence=evidence,
-        who=who,
-        at=now,
+        who=who or _user(),
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    promotion_log(registry).append(decision)
+    log = promotion_log(registry)
+    log.append(decision)
+    if decision.promoted:
+        try:
+            registry.set_champion(challenger.name, challenger.version)
+        except _NOT_EVALUATED as error:
+            decision = replace(decision, promoted=False, reason=f"the alias could not be moved: {error}")
+            log.append(decision)
     return decision
 
 

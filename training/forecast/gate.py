@@ -6,17 +6,14 @@ actual values as known now; whatever cannot be compared keeps the champion.
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from common.errors import SalienceError
-from training.promotion import Decision, promotion_log
+from training.promotion import Decision, Finding, put_to_gate
 
 if TYPE_CHECKING:
     from training.registry import ModelRegistry
@@ -96,32 +93,16 @@ def decide_forecast(
     Returns:
         The decision. It is never an error: what cannot be evaluated is not promoted.
     """
-    champion_before: str | None = None
-    comparison: Comparison | None = None
-    try:
-        champion = registry.champion(challenger.name)
-        champion_before = champion.version if champion else None
+
+    def test(champion: RegisteredModel | None) -> Finding:
         promoted, reason, comparison = (
             _against_naive(backtest, baselines, seed=seed)
             if champion is None
             else _against_champion(champion, challenger, backtest, seed=seed)
         )
-        if promoted:
-            registry.set_champion(challenger.name, challenger.version)
-    except (SalienceError, OSError, ValueError, KeyError) as error:
-        promoted, reason = False, f"could not be evaluated: {error}"
-    decision = Decision(
-        name=challenger.name,
-        version=challenger.version,
-        promoted=promoted,
-        reason=reason,
-        champion_before=champion_before,
-        evidence=_evidence(comparison),
-        who=who or _user(),
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    promotion_log(registry).append(decision)
-    return decision
+        return promoted, reason, _evidence(comparison)
+
+    return put_to_gate(challenger, test, registry=registry, who=who)
 
 
 def _against_naive(
@@ -186,10 +167,3 @@ def _evidence(comparison: Comparison | None) -> dict[str, float]:
         "rows": float(comparison.n_rows),
         "periods": float(comparison.n_periods),
     }
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"
