@@ -218,6 +218,13 @@ def main() -> None:
         code = USAGE
     if code == INTERRUPTED:
         typer.echo("\nInterrupted. What was finished is kept; the same command continues from there.", err=True)
-        # Libraries report what an interrupt left open in them, pages of it; nothing of ours is open any more.
-        os._exit(INTERRUPTED)
-    sys.exit(code if isinstance(code, int) else 0)
+    _leave(code if isinstance(code, int) else 0)
+
+
+def _leave(code: int) -> None:
+    """Exit; after an error at once, because DuckDB's binding would print pages about what the error still holds."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code:
+        os._exit(code)
+    sys.exit(0)
