@@ -46,7 +46,7 @@ def demo(
     data: Annotated[
         Path | None, typer.Option(help="Folder of the source's files; the simulated world makes its own.")
     ] = None,
-    trials: Annotated[int, typer.Option(min=1, help="Optuna trials per model.")] = 8,
+    trials: TrialsOption = None,
 ) -> None:
     """Run the whole loop, from a CRM's history to answered requests, and say what came of it."""
     if source != "simulated":

@@ -30,7 +30,7 @@ class Demo:
     """One run of the loop and what its steps have given so far."""
 
     platform: Platform
-    trials: int
+    trials: int | None
     steps: StepList
     code: str = field(default_factory=code_fingerprint)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -62,13 +62,13 @@ class Demo:
 
 
 @flow(name="run-demo")
-def run_demo(source: str = SIMULATED, data: Path | None = None, trials: int = 8) -> dict[str, Any]:
+def run_demo(source: str = SIMULATED, data: Path | None = None, trials: int | None = None) -> dict[str, Any]:
     """Run the whole loop and print what came of it.
 
     Args:
         source: `simulated`, or a public set with a shipped mapping.
         data: Folder of the source's files; the simulated world makes its own.
-        trials: Optuna trials per model.
+        trials: Optuna trials per model; unset: the settings choose.
 
     Raises:
         SourceError: if the source is unknown, or its folder is missing or empty.
