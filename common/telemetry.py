@@ -13,7 +13,7 @@ QUIET: dict[str, str] = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "BENTOML_DO_NOT_TRACK": "True",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    # Prefect's newer UI asks its analytics provider for a configuration even when analytics are off; the older does not.
+    # Prefect's newer UI calls its analytics provider even when analytics are off; the older one does not.
     "PREFECT_SERVER_UI_V2_ENABLED": "false",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "FEAST_USAGE": "False",
