@@ -58,6 +58,7 @@ class ModelRegistry:
             experiment = self._experiment(client, name)
             run = client.create_run(experiment, tags=_run_tags(name, training))
             run_id = run.info.run_id
+            status = "FAILED"
             try:
                 _log_figures(client, run_id, training)
                 _log_frame(client, run_id, name, training)
@@ -65,10 +66,9 @@ class ModelRegistry:
                     for file in files:
                         client.log_artifact(run_id, str(file), folder)
                 version = self._register(mlflow, client, name, run_id, training)
-            except BaseException:
-                client.set_terminated(run_id, "FAILED")
-                raise
-            client.set_terminated(run_id, "FINISHED")
+                status = "FINISHED"
+            finally:
+                client.set_terminated(run_id, status)
             client.set_registered_model_alias(name, CHALLENGER, version)
         bundle = self._keep_bundle(name, version, training.folder)
         return RegisteredModel(
