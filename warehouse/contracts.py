@@ -7,14 +7,19 @@ known; both times are UTC with microseconds. Late and corrected records are new 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
 import pyarrow as pa
 
+from common.errors import ContractError
+
 UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")
 TIME_COLUMNS = ("event_timestamp", "created_timestamp")
+EXTENSION_PREFIX = "custom_"
+"""Name of a source's own field, declared in its mapping and kept beside the canonical columns."""
 
 _ARROW_TYPES: dict[str, pa.DataType] = {
     "string": pa.string(),
@@ -48,6 +53,8 @@ class Column:
         maximum: Greatest valid value, for numbers.
         allowed: Valid values, for enumerations.
         known: When its value is first known.
+        personal: Whether it names or describes a person; `forget` empties it.
+        person: For ids: the kind of person whose id it holds, if it does; `forget` replaces it.
     """
 
     name: str
@@ -58,6 +65,8 @@ class Column:
     maximum: float | None = None
     allowed: tuple[str, ...] | None = None
     known: Known = Known.ALWAYS
+    personal: bool = False
+    person: Literal["lead", "contact"] | None = None
 
     @property
     def arrow_type(self) -> pa.DataType:
@@ -88,6 +97,33 @@ class Contract:
         """Schema of the stored table: the columns, then the two times, not null."""
         fields = [pa.field(column.name, column.arrow_type) for column in self.columns]
         return pa.schema(fields + [pa.field(name, UTC_MICROSECONDS) for name in TIME_COLUMNS])
+
+    @property
+    def extension(self) -> tuple[Column, ...]:
+        """The source's own fields: columns named `custom_…`."""
+        return tuple(column for column in self.columns if column.name.startswith(EXTENSION_PREFIX))
+
+    def extended(self, columns: Sequence[Column]) -> Contract:
+        """This contract with a source's own fields after its columns; fields it has already stay as they are.
+
+        Raises:
+            ContractError: if a field is not named `custom_…`, is required, or is there with another type.
+        """
+        held = {column.name: column for column in self.columns}
+        for column in columns:
+            if not column.name.startswith(EXTENSION_PREFIX) or column.required:
+                raise ContractError(
+                    f"'{column.name}' cannot extend {self.table}",
+                    expected=f"an optional field named {EXTENSION_PREFIX}…",
+                )
+            if column.name in held and held[column.name].dtype != column.dtype:
+                raise ContractError(
+                    f"{self.table}.{column.name} was declared before with another type",
+                    expected=held[column.name].dtype,
+                    got=column.dtype,
+                    next_step="give the field another name in the mapping's extension",
+                )
+        return replace(self, columns=self.columns + tuple(column for column in columns if column.name not in held))
 
     @property
     def outcome_columns(self) -> tuple[str, ...]:
@@ -135,8 +171,8 @@ def _count(name: str, about: str, **extra: object) -> Column:
     return Column(name=name, dtype="int", about=about, **extra)  # type: ignore[arg-type]
 
 
-def _key(name: str, about: str) -> Column:
-    return _text(name, about, required=True)
+def _key(name: str, about: str, **extra: object) -> Column:
+    return _text(name, about, required=True, **extra)
 
 
 _DELETED = Column(name="is_deleted", dtype="bool", about="True in the version that deletes the thing.")
@@ -165,11 +201,11 @@ CONTACTS = Contract(
     key="contact_id",
     about="A person at an account.",
     columns=(
-        _key("contact_id", "Identifier of the person."),
+        _key("contact_id", "Identifier of the person.", person="contact"),
         _text("account_id", "Account the person belongs to."),
-        _text("name", "Full name."),
-        _text("email", "E-mail address."),
-        _text("title", "Job title."),
+        _text("name", "Full name.", personal=True),
+        _text("email", "E-mail address.", personal=True),
+        _text("title", "Job title.", personal=True),
         _DELETED,
     ),
 )
@@ -196,19 +232,19 @@ LEADS = Contract(
     key="lead_id",
     about="Somebody who may become a customer, from first contact to conversion or disqualification.",
     columns=(
-        _key("lead_id", "Identifier of the lead."),
+        _key("lead_id", "Identifier of the lead.", person="lead"),
         Column(name="lead_created_at", dtype="timestamp", about="First contact, UTC.", required=True),
         _text("status", "State of the lead from this version on.", required=True, allowed=LEAD_STATUSES),
         _text("source", "Where the lead came from (channel or origin)."),
         _text("campaign_id", "Campaign that brought it."),
         _text("landing_page", "Page of first contact."),
-        _text("company_name", "Company as the lead wrote it."),
+        _text("company_name", "Company as the lead wrote it.", personal=True),
         _text("industry", "Industry."),
         _count("employee_count", "Number of employees of the lead's company.", minimum=0),
         _text("country", "Country."),
         _text("region", "Sales region."),
-        _text("title", "Job title of the person."),
-        _text("email", "E-mail address of the person."),
+        _text("title", "Job title of the person.", personal=True),
+        _text("email", "E-mail address of the person.", personal=True),
         _text("rep_id", "Rep who works the lead."),
         _text("account_id", "Account it became.", known=Known.AT_OUTCOME),
         _text("opportunity_id", "Deal it became.", known=Known.AT_OUTCOME),
@@ -228,7 +264,7 @@ OPPORTUNITIES = Contract(
         _text("stage", "Stage in the source's own words.", required=True),
         _text("pipeline", "Pipeline the stages belong to."),
         _text("account_id", "Account."),
-        _text("lead_id", "Lead it came from."),
+        _text("lead_id", "Lead it came from.", person="lead"),
         _text("rep_id", "Rep who owns the deal."),
         _text("product_id", "Main product."),
         _text("source", "Where the deal came from."),
@@ -305,7 +341,7 @@ LEAD_EVENTS = Contract(
     about="Something a lead did.",
     columns=(
         _key("event_id", "Identifier of the event."),
-        _text("lead_id", "Lead that acted.", required=True),
+        _text("lead_id", "Lead that acted.", required=True, person="lead"),
         _text("kind", "What was done.", required=True, allowed=LEAD_EVENT_KINDS),
         _text("subject", "Page, mail or content it was about."),
         _text("campaign_id", "Campaign that caused it."),
@@ -321,9 +357,9 @@ ACTIVITIES = Contract(
         _key("activity_id", "Identifier of the activity."),
         _text("kind", "Kind of activity.", required=True, allowed=ACTIVITY_KINDS),
         _text("opportunity_id", "Deal it was about."),
-        _text("lead_id", "Lead it was about."),
+        _text("lead_id", "Lead it was about.", person="lead"),
         _text("account_id", "Account it was about."),
-        _text("contact_id", "Person on the other side."),
+        _text("contact_id", "Person on the other side.", person="contact"),
         _text("rep_id", "Who did it."),
         _text("direction", "inbound or outbound.", allowed=("inbound", "outbound")),
         _text("outcome", "Result in the source's own words."),

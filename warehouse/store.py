@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import NotFoundError, UnavailableError
+from common.errors import NotFoundError
 from warehouse.checks import check_rows
-from warehouse.contracts import CONTRACTS, Contract
+from warehouse.contracts import CONTRACTS, Column, Contract
+from warehouse.delta_tables import AppendOnlyTable
+from warehouse.extensions import declare, extended_contract
 from warehouse.quarantine import Quarantine
 from warehouse.views import (
     contract_of,
@@ -23,7 +26,6 @@ from warehouse.views import (
     memory_tables,
     open_connection,
     parquet_relation,
-    quoted,
 )
 
 if TYPE_CHECKING:
@@ -34,16 +36,15 @@ if TYPE_CHECKING:
 
 __all__ = ["LoadCount", "Warehouse", "memory_tables"]
 
-_LOG = logging.getLogger(__name__)
-_COMMIT_KEY = "salience"
-_COMMIT_TRIES = 5
-_CONTENT_MODULUS = 2**127
-"""Sums of row hashes wrap here, inside DuckDB's 128-bit integers."""
+BATCH_ROWS = 1_000_000
+"""Rows that are checked and committed together."""
+BATCH_BYTES = 256 * 2**20
+"""Size at which fewer rows are enough."""
 
 
 @dataclass(frozen=True)
 class LoadCount:
-    """What became of the rows offered to a table: ``read == loaded + known + quarantined``.
+    """What became of the rows offered to a table: ``read == loaded + known + quarantined + forgotten``.
 
     Args:
         read: Rows offered.
@@ -51,6 +52,8 @@ class LoadCount:
         known: Rows whose whole content was there already, or came twice.
         quarantined: Rows that broke the contract.
         reasons: Quarantined rows by reason.
+        corrected: Those of the loaded rows that say something else of what the table held before.
+        forgotten: Rows about people who were erased; they stay out.
     """
 
     read: int
@@ -58,14 +61,20 @@ class LoadCount:
     known: int
     quarantined: int
     reasons: dict[str, int]
+    corrected: int = 0
+    forgotten: int = 0
 
-
-@dataclass(frozen=True)
-class _Content:
-    """Size and order-free digest of a table's rows."""
-
-    rows: int
-    digest: int
+    def __add__(self, other: LoadCount) -> LoadCount:
+        """The counts of two loads together."""
+        return LoadCount(
+            read=self.read + other.read,
+            loaded=self.loaded + other.loaded,
+            known=self.known + other.known,
+            quarantined=self.quarantined + other.quarantined,
+            reasons=dict(sorted((Counter(self.reasons) + Counter(other.reasons)).items())),
+            corrected=self.corrected + other.corrected,
+            forgotten=self.forgotten + other.forgotten,
+        )
 
 
 class Warehouse:
@@ -85,38 +94,61 @@ class Warehouse:
         """Canonical tables that hold rows, in the order of the contracts."""
         return tuple(table for table in CONTRACTS if self._delta(table) is not None)
 
-    def append(self, table: str, rows: pa.Table, *, origin: str) -> LoadCount:
-        """Add the rows that keep the table's contract and are not there yet, in one atomic commit.
+    def contract(self, table: str) -> Contract:
+        """The contract of a table, with the sources' own fields that this warehouse keeps.
+
+        Raises:
+            ContractError: if there is no such table.
+        """
+        return extended_contract(self.root, contract_of(table))
+
+    def append(
+        self,
+        table: str,
+        rows: pa.Table | pa.RecordBatchReader,
+        *,
+        origin: str,
+        extension: Sequence[Column] = (),
+        progress: Callable[[int], None] | None = None,
+    ) -> LoadCount:
+        """Add the rows that keep the table's contract and are not there yet.
 
         Rows that break the contract go to quarantine with the reason; so does a row whose optional column
         `quarantine_reason` is not null. Appending the same rows again changes nothing. Several processes may append.
+        A table is one atomic commit; of a stream, each million rows or so are one, so that it is never held whole and a
+        killed load is completed by the same load again.
 
         Args:
             table: Canonical table.
             rows: Columns of the contract, some or all, both times among them with a time zone; in any order.
             origin: Where the rows come from, for the quarantine and the table's history.
+            extension: The source's own fields among the columns, which the warehouse keeps from now on.
+            progress: Called with the rows read so far.
 
         Raises:
             ContractError: if there is no such table or column, or times have no time zone.
             UnavailableError: if other writers kept winning the race for the table.
         """
         contract = contract_of(table)
-        checked = check_rows(rows, contract)
-        self.quarantine.add(table, checked.bad, origin=origin)
-        loaded = self._commit(contract, checked.good, origin=origin)
-        return LoadCount(
-            read=rows.num_rows,
-            loaded=loaded,
-            known=checked.good.num_rows - loaded,
-            quarantined=checked.bad.num_rows,
-            reasons=checked.reasons,
-        )
+        contract = declare(self.root, contract, extension) if extension else extended_contract(self.root, contract)
+        delta_table = AppendOnlyTable(self.root / table, contract)
+        before = self._files(table)
+        added: list[str] = []
+        total = LoadCount(0, 0, 0, 0, {})
+        for batch in _batches(rows):
+            count, files = self._append_batch(delta_table, batch, origin=origin)
+            total += count
+            added += files
+            if progress is not None:
+                progress(total.read)
+        delta_table.compact()
+        return replace(total, corrected=delta_table.corrected(added, before))
 
     def row_count(self, table: str) -> int:
         """Rows of a table; 0 if it is absent."""
         contract_of(table)
-        delta = self._delta(table)
-        return 0 if delta is None else _scalar(f"SELECT count(*) FROM {parquet_relation(delta.file_uris())}")  # noqa: S608
+        files = self._files(table)
+        return _scalar(f"SELECT count(*) FROM {parquet_relation(files)}") if files else 0  # noqa: S608
 
     def versions(self) -> dict[str, int]:
         """Delta version of each table that holds rows."""
@@ -130,7 +162,7 @@ class Warehouse:
         contents = {
             table: (content.rows, content.digest)
             for table in CONTRACTS
-            if (delta := self._delta(table)) is not None and (content := _content(CONTRACTS[table], delta))
+            if (delta := self._delta(table)) is not None and (content := self._table(table).content(delta))
         }
         return hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]
 
@@ -140,7 +172,7 @@ class Warehouse:
         Raises:
             NotFoundError: if the warehouse is empty.
         """
-        files = [uri for table in CONTRACTS if (delta := self._delta(table)) is not None for uri in delta.file_uris()]
+        files = [uri for table in CONTRACTS for uri in self._files(table)]
         if not files:
             raise NotFoundError(
                 f"The warehouse in {self.root} is empty", next_step="load a source first: `salience ingest`"
@@ -151,111 +183,63 @@ class Warehouse:
     def duckdb(self) -> DuckDBPyConnection:
         """A new connection with one view per canonical table; absent tables are empty and typed. Time zone UTC."""
         connection = open_connection()
-        for contract in CONTRACTS.values():
-            self._create_view(connection, contract, self._delta(contract.table))
+        for table in CONTRACTS:
+            self._create_view(connection, self.contract(table), self._delta(table))
         return connection
 
     def ibis(self) -> dict[str, ir.Table]:
         """The canonical tables as Ibis tables on one new DuckDB connection; not for use by several threads at once."""
-        return ibis_tables(self.duckdb())
+        return ibis_tables(self.duckdb(), [self.contract(table) for table in CONTRACTS])
+
+    def _append_batch(
+        self, delta_table: AppendOnlyTable, rows: pa.Table, *, origin: str
+    ) -> tuple[LoadCount, tuple[str, ...]]:
+        checked = check_rows(rows, delta_table.contract)
+        self.quarantine.add(delta_table.contract.table, checked.bad, origin=origin)
+        added = delta_table.append(checked.good, origin=origin)
+        count = LoadCount(
+            read=rows.num_rows,
+            loaded=added.rows,
+            known=checked.good.num_rows - added.rows,
+            quarantined=checked.bad.num_rows,
+            reasons=checked.reasons,
+        )
+        return count, added.files
+
+    def _table(self, table: str) -> AppendOnlyTable:
+        return AppendOnlyTable(self.root / table, self.contract(table))
 
     def _delta(self, table: str) -> DeltaTable | None:
         """The table, if it holds rows."""
-        delta = self._open(table)
-        return delta if delta is not None and delta.file_uris() else None
+        return self._table(table).opened_with_rows()
 
-    def _open(self, table: str) -> DeltaTable | None:
-        from deltalake import DeltaTable
+    def _files(self, table: str) -> list[str]:
+        delta = self._delta(table)
+        return [] if delta is None else list(delta.file_uris())
 
-        path = self.root / table
-        return DeltaTable(path) if path.is_dir() and DeltaTable.is_deltatable(str(path)) else None
-
-    def _create_view(
-        self, connection: DuckDBPyConnection, contract: Contract, delta: DeltaTable | None, extra: str = ""
-    ) -> None:
-        if delta is None or not delta.file_uris():
+    def _create_view(self, connection: DuckDBPyConnection, contract: Contract, delta: DeltaTable | None) -> None:
+        if delta is None:
             create_empty_view(connection, contract)
             return
         present = {field.name for field in delta.schema().fields}
-        create_view(connection, contract, parquet_relation(delta.file_uris()) + extra, present)
-
-    def _commit(self, contract: Contract, good: pa.Table, *, origin: str) -> int:
-        """Write the rows of `good` that are new; returns their number. Tries again when another writer was faster."""
-        from deltalake.exceptions import DeltaError
-
-        if good.num_rows == 0:
-            return 0
-        for attempt in range(_COMMIT_TRIES):
-            delta = self._open(contract.table)
-            fresh, digest = self._fresh(contract, good, delta)
-            if fresh.num_rows == 0:
-                return 0
-            try:
-                self._write(contract, fresh, digest, delta, origin=origin)
-            except DeltaError as error:
-                if self._version(contract.table) == (None if delta is None else int(delta.version())):
-                    raise
-                _LOG.info("another writer appended to %s first (try %d): %s", contract.table, attempt + 1, error)
-                continue
-            return int(fresh.num_rows)
-        raise UnavailableError(
-            f"{contract.table} could not be written: other writers were faster {_COMMIT_TRIES} times",
-            next_step="run the same command again",
-        )
-
-    def _version(self, table: str) -> int | None:
-        delta = self._open(table)
-        return None if delta is None else int(delta.version())
-
-    def _fresh(self, contract: Contract, good: pa.Table, delta: DeltaTable | None) -> tuple[pa.Table, int]:
-        """Rows of `good` that the table does not hold, each once, in time order, and the sum of their hashes."""
-        with open_connection() as connection:
-            connection.register("good", good)
-            # Only rows of the same span of time can be equal: Parquet's statistics skip the other files.
-            first, last = first_row(connection, "SELECT min(event_timestamp), max(event_timestamp) FROM good")
-            span = f" WHERE event_timestamp BETWEEN '{first.isoformat()}' AND '{last.isoformat()}'"
-            self._create_view(connection, contract, delta, span)
-            table, key = quoted(contract.table), quoted(contract.key)
-            connection.execute(f"CREATE TABLE fresh AS SELECT * FROM good EXCEPT SELECT * FROM {table}")  # noqa: S608
-            digest = _digest(connection, "fresh")
-            order = f"event_timestamp, created_timestamp, {key}"
-            fresh = connection.sql(f"SELECT * FROM fresh ORDER BY {order}").to_arrow_table()  # noqa: S608
-        return fresh.cast(contract.arrow_schema), digest
-
-    def _write(
-        self, contract: Contract, fresh: pa.Table, digest: int, delta: DeltaTable | None, *, origin: str
-    ) -> None:
-        from deltalake import CommitProperties, write_deltalake
-
-        before = _content(contract, delta) if delta is not None and delta.file_uris() else _Content(rows=0, digest=0)
-        after = {"rows": before.rows + fresh.num_rows, "digest": str((before.digest + digest) % _CONTENT_MODULUS)}
-        # No retries by Delta itself: a second writer's rows must be compared with the first one's.
-        properties = CommitProperties({_COMMIT_KEY: json.dumps(after | {"origin": origin})}, max_commit_retries=0)
-        if delta is None:
-            # Not "append": that would add to a table which another writer has made since we looked.
-            write_deltalake(self.root / contract.table, fresh, mode="error", commit_properties=properties)
-        else:
-            write_deltalake(delta, fresh, mode="append", schema_mode="merge", commit_properties=properties)
-
-
-def _content(contract: Contract, delta: DeltaTable) -> _Content:
-    """Size and digest of a table: noted in its newest commit, or counted when that commit is not ours."""
-    noted = delta.history(1)[0].get(_COMMIT_KEY)
-    if noted is not None:
-        content = json.loads(noted)
-        return _Content(rows=content["rows"], digest=int(content["digest"]))
-    with open_connection() as connection:
-        present = {field.name for field in delta.schema().fields}
         create_view(connection, contract, parquet_relation(delta.file_uris()), present)
-        table = quoted(contract.table)
-        rows = first_row(connection, f"SELECT count(*) FROM {table}")[0]  # noqa: S608
-        return _Content(rows=rows, digest=_digest(connection, table))
 
 
-def _digest(connection: DuckDBPyConnection, relation: str) -> int:
-    # 64-bit halves of MD5: their sum over any real table stays inside 128 bits.
-    summed = f"SELECT coalesce(sum(md5_number_lower(to_json(r)::VARCHAR)::HUGEINT), 0) FROM {relation} r"  # noqa: S608
-    return int(first_row(connection, summed)[0]) % _CONTENT_MODULUS
+def _batches(rows: pa.Table | pa.RecordBatchReader) -> Iterator[pa.Table]:
+    """A table as it is; a stream in tables of about a million rows, fewer where rows are wide."""
+    import pyarrow as pa
+
+    if isinstance(rows, pa.Table):
+        yield rows
+        return
+    held: list[pa.RecordBatch] = []
+    for batch in rows:
+        held.append(batch)
+        if sum(b.num_rows for b in held) >= BATCH_ROWS or sum(b.nbytes for b in held) >= BATCH_BYTES:
+            yield pa.Table.from_batches(held, rows.schema)
+            held = []
+    if held:
+        yield pa.Table.from_batches(held, rows.schema)
 
 
 def _scalar(query: str) -> Any:

@@ -90,8 +90,8 @@ def parquet_relation(files: Sequence[str]) -> str:
     return f"read_parquet([{listed}], union_by_name = true)"
 
 
-def ibis_tables(connection: DuckDBPyConnection) -> dict[str, ir.Table]:
-    """The canonical views of a connection as Ibis tables, all on one backend that nobody else uses.
+def ibis_tables(connection: DuckDBPyConnection, contracts: Sequence[Contract]) -> dict[str, ir.Table]:
+    """The views of a connection as Ibis tables, all on one backend that nobody else uses.
 
     Their schemas come from the contracts: asking DuckDB for each would take longer than most queries.
     """
@@ -103,7 +103,7 @@ def ibis_tables(connection: DuckDBPyConnection) -> dict[str, ir.Table]:
         contract.table: ops.DatabaseTable(
             contract.table, ibis.Schema.from_pyarrow(contract.arrow_schema), backend
         ).to_expr()
-        for contract in CONTRACTS.values()
+        for contract in contracts
     }
 
 
@@ -129,7 +129,7 @@ def memory_tables(tables: Mapping[str, pa.Table]) -> dict[str, ir.Table]:
         rows = cast_to_contract(tables[contract.table], contract)
         connection.register(f"_{contract.table}", rows)
         create_view(connection, contract, quoted(f"_{contract.table}"), rows.column_names)
-    return ibis_tables(connection)
+    return ibis_tables(connection, list(CONTRACTS.values()))
 
 
 def cast_to_contract(rows: pa.Table, contract: Contract) -> pa.Table:

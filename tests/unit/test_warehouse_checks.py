@@ -8,8 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from common.errors import ContractError
+from warehouse import checks
 from warehouse.checks import check_rows
 from warehouse.contracts import ACTIVITIES, CONTRACTS, LEADS, OPPORTUNITIES
 
@@ -138,3 +141,38 @@ def test_many_broken_rows_add_up() -> None:
         "status is missing": 250,
         "status is not one of new, working, qualified, converted, disqualified": 250,
     }
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "opportunity_id": st.sampled_from(["d1", "", None]),
+                "status": st.sampled_from(["open", "won", "maybe", None]),
+                "amount_usd": st.sampled_from([0.0, -1.0, 5.0, float("inf"), float("-inf"), float("nan"), None]),
+                "crm_probability": st.sampled_from(["0", "1", "1.01", "-0.1", "half", "", None]),
+                "close_date": st.sampled_from(["2025-03-31", "soon", "", None]),
+                "created_timestamp": st.sampled_from([MOMENT, None]),
+            }
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_the_screen_passes_no_row_that_pandera_refuses(
+    monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, Any]]
+) -> None:
+    schema = pa.schema(
+        {name: pa.string() for name in ("opportunity_id", "status", "stage", "crm_probability", "close_date")}
+        | {"amount_usd": pa.float64()}
+        | {name: pa.timestamp("us", tz="UTC") for name in ("opened_at", "event_timestamp", "created_timestamp")}
+    )
+    table = pa.Table.from_pylist([DEAL | row for row in rows], schema=schema)
+    screened = check_rows(table, OPPORTUNITIES)
+    with monkeypatch.context() as patch:
+        patch.setattr(checks, "suspect_sql", lambda contract, cast: "true")
+        judged = check_rows(table, OPPORTUNITIES)
+    assert screened.reasons == judged.reasons
+    assert screened.good.equals(judged.good)
+    assert screened.bad.equals(judged.bad)

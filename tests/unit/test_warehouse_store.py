@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,9 @@ import pyarrow as pa
 import pytest
 
 from common.errors import ContractError, NotFoundError, UnavailableError
-from warehouse.contracts import CONTRACTS
+from warehouse import delta_tables, store
+from warehouse.contracts import CONTRACTS, Column
+from warehouse.delta_tables import AppendOnlyTable
 from warehouse.store import LoadCount, Warehouse, memory_tables
 
 MOMENT = datetime(2025, 1, 6, 9, tzinfo=UTC)
@@ -23,7 +27,8 @@ def lead(lead_id: str, *, hours: float = 0, **more: Any) -> dict[str, Any]:
 
 
 def leads(*rows: dict[str, Any]) -> pa.Table:
-    return pa.Table.from_pylist(list(rows))
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows])
 
 
 @pytest.fixture
@@ -146,55 +151,153 @@ def test_an_unknown_table_is_refused_by_name(warehouse: Warehouse) -> None:
         memory_tables({"deals": leads(lead("a"))})
 
 
+@pytest.fixture
+def other_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writers that do not see each other's lock files, as on two machines that share an object store."""
+    from contextlib import nullcontext
+
+    monkeypatch.setattr(AppendOnlyTable, "lock", lambda self: nullcontext())
+
+
+def race(monkeypatch: pytest.MonkeyPatch, faster: Callable[[], object]) -> None:
+    """Let `faster` append in the moment before the next write of a table."""
+    write, raced = AppendOnlyTable._write, []
+
+    def write_second(self: AppendOnlyTable, *args: Any, **keywords: Any) -> tuple[str, ...]:
+        if not raced:
+            raced.append(True)
+            faster()
+        return write(self, *args, **keywords)
+
+    monkeypatch.setattr(AppendOnlyTable, "_write", write_second)
+
+
+@pytest.mark.usefixtures("other_machine")
 def test_a_writer_that_loses_the_race_compares_with_the_winner(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warehouse.append("leads", leads(lead("a")), origin="x")
-    write, raced = Warehouse._write, []
-
-    def write_second(self: Warehouse, *args: Any, **keywords: Any) -> None:
-        if not raced:
-            raced.append(True)
-            Warehouse(self.root).append("leads", leads(lead("b")), origin="the faster one")
-        write(self, *args, **keywords)
-
-    monkeypatch.setattr(Warehouse, "_write", write_second)
+    race(monkeypatch, lambda: warehouse.append("leads", leads(lead("b")), origin="the faster one"))
     count = warehouse.append("leads", leads(lead("b"), lead("c")), origin="y")
     assert (count.loaded, count.known) == (1, 1)
     assert warehouse.row_count("leads") == 3
 
 
+@pytest.mark.usefixtures("other_machine")
 def test_two_writers_that_both_make_the_table_leave_each_row_once(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, raced = Warehouse._write, []
-
-    def write_second(self: Warehouse, *args: Any, **keywords: Any) -> None:
-        if not raced:
-            raced.append(True)
-            Warehouse(self.root).append("leads", leads(lead("a")), origin="the faster one")
-        write(self, *args, **keywords)
-
-    monkeypatch.setattr(Warehouse, "_write", write_second)
+    race(monkeypatch, lambda: warehouse.append("leads", leads(lead("a")), origin="the faster one"))
     count = warehouse.append("leads", leads(lead("a"), lead("b")), origin="y")
     assert (count.loaded, count.known) == (1, 1)
     assert warehouse.row_count("leads") == 2
 
 
+@pytest.mark.usefixtures("other_machine")
 def test_a_writer_that_always_loses_says_so(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     from itertools import count
 
     warehouse.append("leads", leads(lead("a")), origin="x")
-    write, numbers = Warehouse._write, count()
+    write, numbers = AppendOnlyTable._write, count()
 
-    def always_second(self: Warehouse, contract: Any, fresh: pa.Table, *args: Any, **keywords: Any) -> None:
+    def always_second(self: AppendOnlyTable, fresh: pa.Table, *args: Any, **keywords: Any) -> tuple[str, ...]:
         if fresh.column("lead_id").to_pylist() == ["slow"]:
-            Warehouse(self.root).append("leads", leads(lead(f"fast{next(numbers)}")), origin="z")
-        write(self, contract, fresh, *args, **keywords)
+            warehouse.append("leads", leads(lead(f"fast{next(numbers)}")), origin="z")
+        return write(self, fresh, *args, **keywords)
 
-    monkeypatch.setattr(Warehouse, "_write", always_second)
+    monkeypatch.setattr(AppendOnlyTable, "_write", always_second)
     with pytest.raises(UnavailableError, match="leads could not be written: other writers were faster"):
         warehouse.append("leads", leads(lead("slow")), origin="y")
+
+
+def test_a_writer_that_holds_the_table_too_long_is_named(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delta_tables, "_LOCK_SECONDS", 0.1)
+    with (
+        AppendOnlyTable(warehouse.root / "leads", CONTRACTS["leads"]).lock(),
+        pytest.raises(UnavailableError, match="Another process has been writing leads"),
+    ):
+        warehouse.append("leads", leads(lead("a")), origin="x")
+
+
+def test_a_stream_is_committed_in_parts_and_again_changes_nothing(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "BATCH_ROWS", 2)
+    rows = leads(*(lead(str(number), hours=number) for number in range(5))).combine_chunks()
+    seen: list[int] = []
+    for loaded in (5, 0):
+        stream = pa.RecordBatchReader.from_batches(rows.schema, rows.to_batches(max_chunksize=1))
+        count = warehouse.append("leads", stream, origin="x", progress=seen.append)
+        assert (count.read, count.loaded, count.known) == (5, loaded, 5 - loaded)
+    assert seen == [2, 4, 5] * 2
+    assert warehouse.versions() == {"leads": 2}
+
+
+def test_corrections_are_counted_by_thing_and_moment(warehouse: Warehouse) -> None:
+    warehouse.append("leads", leads(lead("a"), lead("b")), origin="x")
+    later = MOMENT + timedelta(days=1)
+    rows = leads(lead("a", employee_count=9, created_timestamp=later), lead("b", hours=1), lead("c"))
+    count = warehouse.append("leads", rows, origin="y")
+    assert (count.loaded, count.corrected) == (3, 1)
+    event = {"event_id": "e", "lead_id": "a", "kind": "page_view", "created_timestamp": later}
+    for moment, corrected in ((MOMENT, 0), (MOMENT + timedelta(hours=1), 1)):
+        rows = pa.Table.from_pylist([event | {"event_timestamp": moment}])
+        assert warehouse.append("lead_events", rows, origin="z").corrected == corrected
+
+
+def test_many_small_commits_are_written_together_without_a_change(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deltalake import DeltaTable
+
+    monkeypatch.setattr(delta_tables, "_MANY_SMALL_FILES", 4)
+    for number in range(6):
+        warehouse.append("leads", leads(lead(str(number), hours=number)), origin="x")
+    assert len(DeltaTable(warehouse.root / "leads").file_uris()) < 4
+    assert warehouse.row_count("leads") == 6
+    noted = warehouse.fingerprint()
+    at_once = Warehouse(warehouse.root.parent / "at_once")
+    at_once.append("leads", leads(*(lead(str(number), hours=number) for number in range(6))), origin="x")
+    assert noted == at_once.fingerprint()
+
+
+SCORE = Column(name="custom_score", dtype="float", about="The source's own score.")
+
+
+def test_own_fields_are_kept_typed_and_shown_wherever_the_table_is(warehouse: Warehouse) -> None:
+    warehouse.append("leads", leads(lead("a")), origin="x")
+    rows = leads(lead("a"), lead("b", custom_score=0.5))
+    count = warehouse.append("leads", rows, origin="y", extension=[SCORE])
+    assert (count.loaded, count.known) == (1, 1)
+    assert warehouse.contract("leads").extension == (SCORE,)
+    assert warehouse.contract("accounts").extension == ()
+    found = warehouse.ibis()["leads"].order_by("lead_id").custom_score.to_pyarrow().to_pylist()
+    assert found == [None, 0.5]
+
+
+def test_an_own_field_keeps_its_type_and_its_prefix(warehouse: Warehouse) -> None:
+    warehouse.append("leads", leads(lead("a", custom_score=1.0)), origin="x", extension=[SCORE])
+    with pytest.raises(ContractError, match=r"leads.custom_score was declared before with another type"):
+        warehouse.append("leads", leads(lead("a")), origin="x", extension=[replace(SCORE, dtype="string")])
+    with pytest.raises(ContractError, match="'score' cannot extend leads"):
+        warehouse.append("leads", leads(lead("a")), origin="x", extension=[replace(SCORE, name="score")])
+    assert Warehouse(warehouse.root).contract("leads").extension == (SCORE,)
+
+
+def test_the_fingerprint_does_not_tell_when_an_own_field_was_declared(tmp_path: Path) -> None:
+    early, late = Warehouse(tmp_path / "early"), Warehouse(tmp_path / "late")
+    early.append("leads", leads(lead("a"), lead("b", custom_score=1.0)), origin="x", extension=[SCORE])
+    late.append("leads", leads(lead("a")), origin="x")
+    late.append("leads", leads(lead("b", custom_score=1.0)), origin="x", extension=[SCORE])
+    assert early.fingerprint() == late.fingerprint()
+
+
+def test_the_log_of_a_table_holds_no_value_but_times(warehouse: Warehouse) -> None:
+    warehouse.append("leads", leads(lead("the-lead", email="jo@example.org")), origin="x")
+    log = b"".join(path.read_bytes() for path in (warehouse.root / "leads" / "_delta_log").glob("*.json"))
+    assert b"the-lead" not in log
+    assert b"jo@example.org" not in log
+    assert b"minValues" in log
 
 
 def test_memory_tables_show_the_given_rows_and_empty_typed_tables() -> None:
