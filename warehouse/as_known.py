@@ -10,6 +10,7 @@ Everything is portable Ibis (joins, filters, windows, union): DuckDB runs it her
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -53,12 +54,14 @@ def newest_versions(table: ir.Table, contract: Contract, at: datetime) -> ir.Tab
     import ibis
 
     known = visible(table, at)
-    newest_first = ibis.window(group_by=contract.key, order_by=[ibis.desc(name) for name in TIME_COLUMNS])
-    # Ties are few, so the costly order by all columns is left to those rows that share the newest times.
-    tied = known.mutate(_place=ibis.rank().over(newest_first)).filter(lambda t: t._place == 0).drop("_place")
-    greatest_first = ibis.window(group_by=contract.key, order_by=_tie_order(tied, contract, descending=True))
-    newest = tied.mutate(_place=ibis.row_number().over(greatest_first)).filter(lambda t: t._place == 0).drop("_place")
-    return _without_deleted(newest)
+    if contract.kind == "versioned":
+        return _without_deleted(_newest_of_many(known, contract))
+    # Hardly an event is ever corrected: those that are told once need no order.
+    told = known.group_by(contract.key).agg(_times=known.count())
+    corrected = told.filter(told._times > 1).select(contract.key)
+    once = known.anti_join(corrected, contract.key)
+    newest = _first_of_each(known.semi_join(corrected, contract.key), contract, by=TIME_COLUMNS)
+    return once.union(newest.select(*once.columns), distinct=False)
 
 
 def versions_on_spine(spine: ir.Table, table: ir.Table, contract: Contract, *, key: str) -> ir.Table:
@@ -106,6 +109,23 @@ def version_number(table: ir.Table, contract: Contract) -> ir.IntegerColumn:
 
     order = [*TIME_COLUMNS, *_tie_order(table, contract, descending=False)]
     return ibis.row_number().over(ibis.window(group_by=contract.key, order_by=order))
+
+
+def _newest_of_many(known: ir.Table, contract: Contract) -> ir.Table:
+    """One version per thing. Aggregates narrow the versions down; the costly order by all columns is left to ties."""
+    for name in TIME_COLUMNS:
+        newest = known.group_by(contract.key).agg(_newest=known[name].max())
+        known = known.semi_join(newest, [known[contract.key] == newest[contract.key], known[name] == newest._newest])
+    return _first_of_each(known, contract, by=())
+
+
+def _first_of_each(known: ir.Table, contract: Contract, *, by: Sequence[str]) -> ir.Table:
+    """One row per key: the greatest by the columns `by`, then by the others."""
+    import ibis
+
+    order = [*(ibis.desc(name) for name in by), *_tie_order(known, contract, descending=True)]
+    greatest_first = ibis.window(group_by=contract.key, order_by=order)
+    return known.mutate(_place=ibis.row_number().over(greatest_first)).filter(lambda t: t._place == 0).drop("_place")
 
 
 def _ranked(table: ir.Table, contract: Contract) -> ir.Table:

@@ -132,22 +132,32 @@ def _failures(connection: duckdb.DuckDBPyConnection, contract: Contract, cast: t
     pandera judges, but only the rows that a screen in SQL cannot pass: nearly all rows are right, and DuckDB sees that
     ten times faster. A test holds the screen to pandera's own verdict.
     """
-    import pandas as pd
-    import pandera.errors
     import pyarrow as pa
 
-    schema = pandera_schema(contract, cast)
-    names = ", ".join(["_row", *(quoted(name) for name in schema.columns)])
     suspects = connection.sql(
-        f"SELECT {names} FROM typed WHERE {suspect_sql(contract, cast)} ORDER BY _row"  # noqa: S608
+        f"SELECT * FROM typed WHERE {suspect_sql(contract, cast)} ORDER BY _row"  # noqa: S608
     ).to_arrow_table()
+    reasons = _judge(suspects, pandera_schema(contract, cast)) if suspects.num_rows else {}
+    mapped = connection.execute(f"SELECT _row, {REASON_COLUMN} FROM typed WHERE {REASON_COLUMN} IS NOT NULL")  # noqa: S608
+    reasons.update(mapped.fetchall())
+    rows = sorted(reasons)
+    return pa.table(
+        {"_row": pa.array(rows, pa.int64()), "reason": pa.array([reasons[row] for row in rows], pa.string())}
+    )
+
+
+def _judge(suspects: pa.Table, schema: Any) -> dict[int, str]:
+    """What pandera says of rows, by `_row`; those it passes are left out."""
+    import pandas as pd
+    import pandera.errors
+
+    frame = suspects.select(["_row", *schema.columns]).to_pandas(types_mapper=pd.ArrowDtype).set_index("_row")
     found: dict[int, dict[str, str]] = {}
     try:
         with warnings.catch_warnings():
             # pandera concatenates its own tables of failures, some of them empty, in a way pandas is about to change.
             warnings.filterwarnings("ignore", message="The behavior of DataFrame concatenation", category=FutureWarning)
-            if suspects.num_rows:
-                schema.validate(suspects.to_pandas(types_mapper=pd.ArrowDtype).set_index("_row"), lazy=True)
+            schema.validate(frame, lazy=True)
     except pandera.errors.SchemaErrors as errors:
         order = {name: position for position, name in enumerate(schema.columns)}
         cases = errors.failure_cases.assign(order=errors.failure_cases["column"].map(order)).sort_values("order")
@@ -155,16 +165,7 @@ def _failures(connection: duckdb.DuckDBPyConnection, contract: Contract, cast: t
             column = name.removeprefix(_UNCAST)
             # The first failure of a column says it: what cannot be read is not called missing as well.
             found.setdefault(int(row), {}).setdefault(column, _reason(column, str(check)))
-    mapped = connection.execute(f"SELECT _row, {REASON_COLUMN} FROM typed WHERE {REASON_COLUMN} IS NOT NULL")  # noqa: S608
-    for row, reason in mapped.fetchall():
-        found[row] = {REASON_COLUMN: reason}
-    rows = sorted(found)
-    return pa.table(
-        {
-            "_row": pa.array(rows, pa.int64()),
-            "reason": pa.array(["; ".join(found[r].values()) for r in rows], pa.string()),
-        }
-    )
+    return {row: "; ".join(reasons.values()) for row, reasons in found.items()}
 
 
 def _reason(column: str, check: str) -> str:

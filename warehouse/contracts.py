@@ -53,7 +53,7 @@ class Column:
         maximum: Greatest valid value, for numbers.
         allowed: Valid values, for enumerations.
         known: When its value is first known.
-        personal: Whether it names or describes a person; `forget` empties it.
+        personal: Whether it names or describes a person, or is free text that may; `forget` empties it.
         person: For ids: the kind of person whose id it holds, if it does; `forget` replaces it.
     """
 
@@ -343,7 +343,7 @@ LEAD_EVENTS = Contract(
         _key("event_id", "Identifier of the event."),
         _text("lead_id", "Lead that acted.", required=True, person="lead"),
         _text("kind", "What was done.", required=True, allowed=LEAD_EVENT_KINDS),
-        _text("subject", "Page, mail or content it was about."),
+        _text("subject", "Page, mail or content it was about.", personal=True),
         _text("campaign_id", "Campaign that caused it."),
         _number("duration_seconds", "How long it lasted.", minimum=0),
     ),
@@ -362,7 +362,7 @@ ACTIVITIES = Contract(
         _text("contact_id", "Person on the other side.", person="contact"),
         _text("rep_id", "Who did it."),
         _text("direction", "inbound or outbound.", allowed=("inbound", "outbound")),
-        _text("outcome", "Result in the source's own words."),
+        _text("outcome", "Result in the source's own words.", personal=True),
         _number("duration_minutes", "How long it lasted.", minimum=0),
         _count("participant_count", "People who took part.", minimum=0),
     ),

@@ -15,6 +15,7 @@ from common.errors import NotFoundError
 from warehouse.checks import check_rows
 from warehouse.contracts import CONTRACTS, Column, Contract
 from warehouse.delta_tables import AppendOnlyTable
+from warehouse.erasures import Erasures
 from warehouse.extensions import declare, extended_contract
 from warehouse.quarantine import Quarantine
 from warehouse.views import (
@@ -44,7 +45,7 @@ BATCH_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class LoadCount:
-    """What became of the rows offered to a table: ``read == loaded + known + quarantined + forgotten``.
+    """What became of the rows offered to a table: ``read == loaded + known + quarantined``.
 
     Args:
         read: Rows offered.
@@ -53,7 +54,6 @@ class LoadCount:
         quarantined: Rows that broke the contract.
         reasons: Quarantined rows by reason.
         corrected: Those of the loaded rows that say something else of what the table held before.
-        forgotten: Rows about people who were erased; they stay out.
     """
 
     read: int
@@ -62,7 +62,6 @@ class LoadCount:
     quarantined: int
     reasons: dict[str, int]
     corrected: int = 0
-    forgotten: int = 0
 
     def __add__(self, other: LoadCount) -> LoadCount:
         """The counts of two loads together."""
@@ -73,7 +72,6 @@ class LoadCount:
             quarantined=self.quarantined + other.quarantined,
             reasons=dict(sorted((Counter(self.reasons) + Counter(other.reasons)).items())),
             corrected=self.corrected + other.corrected,
-            forgotten=self.forgotten + other.forgotten,
         )
 
 
@@ -115,8 +113,9 @@ class Warehouse:
 
         Rows that break the contract go to quarantine with the reason; so does a row whose optional column
         `quarantine_reason` is not null. Appending the same rows again changes nothing. Several processes may append.
-        A table is one atomic commit; of a stream, each million rows or so are one, so that it is never held whole and a
-        killed load is completed by the same load again.
+        Rows about people who were forgotten go in without saying who they were. A table is one atomic commit; of a
+        stream, each million rows or so are one, so that it is never held whole and a killed load is completed by the
+        same load again.
 
         Args:
             table: Canonical table.
@@ -195,8 +194,9 @@ class Warehouse:
         self, delta_table: AppendOnlyTable, rows: pa.Table, *, origin: str
     ) -> tuple[LoadCount, tuple[str, ...]]:
         checked = check_rows(rows, delta_table.contract)
-        self.quarantine.add(delta_table.contract.table, checked.bad, origin=origin)
-        added = delta_table.append(checked.good, origin=origin)
+        erasures = Erasures.of(self.root)
+        self.quarantine.add(delta_table.contract.table, erasures.without_erased(checked.bad), origin=origin)
+        added = delta_table.append(erasures.anonymise(checked.good, delta_table.contract), origin=origin)
         count = LoadCount(
             read=rows.num_rows,
             loaded=added.rows,

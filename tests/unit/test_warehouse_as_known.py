@@ -51,7 +51,7 @@ def connection_and_leads() -> tuple[Any, Any]:
     for contract in CONTRACTS.values():
         create_empty_view(connection, contract)
     create_view(connection, LEADS, "rows", LEADS.arrow_schema.names)
-    return connection, ibis_tables(connection)["leads"]
+    return connection, ibis_tables(connection, list(CONTRACTS.values()))["leads"]
 
 
 def lead_table(rows: pa.Table) -> Any:
