@@ -32,7 +32,7 @@ _COMMIT_TRIES = 5
 _LOCK_SECONDS = 600.0
 _CONTENT_MODULUS = 2**127
 """Sums of row hashes wrap here, inside DuckDB's 128-bit integers."""
-_SMALL_FILE_BYTES = 32 * 2**20
+_SMALL_FILE_BYTES = 8 * 2**20
 _MANY_SMALL_FILES = 64
 """So many files below that size are written together; readers open each file once a query."""
 _STATISTICS = {"delta.dataSkippingStatsColumns": ",".join(TIME_COLUMNS)}
@@ -151,7 +151,7 @@ class AppendOnlyTable:
             if delta is None or _small_files(delta) < _MANY_SMALL_FILES:
                 return False
             properties = self._properties(self.content(delta), origin="compaction")
-            delta.optimize.compact(target_size=4 * _SMALL_FILE_BYTES, commit_properties=properties)
+            delta.optimize.compact(target_size=16 * _SMALL_FILE_BYTES, commit_properties=properties)
             return True
 
     def replace_files(self, rewritten: Mapping[str, pa.Table], *, origin: str) -> None:

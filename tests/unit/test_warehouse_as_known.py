@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from common.errors import ContractError, InputError
 from warehouse.as_known import newest_versions, versions_on_spine, visible
-from warehouse.contracts import ACTIVITIES, CONTRACTS, LEADS, REPS
+from warehouse.contracts import ACTIVITIES, CONTRACTS, LEAD_STATUSES, LEADS, REPS
 from warehouse.store import memory_tables
 from warehouse.views import create_empty_view, create_view, ibis_tables, open_connection
 
@@ -91,12 +91,13 @@ def oracle(spine: list[tuple[str, float]], rows: pa.Table) -> list[str | None]:
             for row in rows.to_pylist()
             if row["lead_id"] == key and row["event_timestamp"] <= at(day) and row["created_timestamp"] <= at(day)
         ]
-        # Nulls are least among the columns that break a tie.
+        # A tie goes by the other columns as the contract lists them: statuses in its order, nulls least.
         known.sort(
             key=lambda row: (
                 row["event_timestamp"],
                 row["created_timestamp"],
-                *[(row[name] is not None, row[name] or "") for name in ("status", "source")],
+                LEAD_STATUSES.index(row["status"]),
+                *[(row[name] is not None, row[name] or "") for name in ("source", "is_deleted")],
             )
         )
         newest = known[-1] if known else None
