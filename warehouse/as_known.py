@@ -112,11 +112,11 @@ def version_number(table: ir.Table, contract: Contract) -> ir.IntegerColumn:
 
 
 def _newest_of_many(known: ir.Table, contract: Contract) -> ir.Table:
-    """One version per thing. Aggregates narrow the versions down; the costly order by all columns is left to ties."""
-    for name in TIME_COLUMNS:
-        newest = known.group_by(contract.key).agg(_newest=known[name].max())
-        known = known.semi_join(newest, [known[contract.key] == newest[contract.key], known[name] == newest._newest])
-    return _first_of_each(known, contract, by=())
+    """One version per thing. An aggregate leaves those of the newest event; only they are put in order."""
+    event, created = TIME_COLUMNS
+    newest = known.group_by(contract.key).agg(_newest=known[event].max())
+    at_newest = known.semi_join(newest, [known[contract.key] == newest[contract.key], known[event] == newest._newest])
+    return _first_of_each(at_newest, contract, by=[created])
 
 
 def _first_of_each(known: ir.Table, contract: Contract, *, by: Sequence[str]) -> ir.Table:

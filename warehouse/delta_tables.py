@@ -216,32 +216,35 @@ class AppendOnlyTable:
         """Rows of `good` that the table does not hold, each once, in time order, and the sum of their hashes."""
         with open_connection() as connection:
             connection.register("good", good)
-            relation = self._unknown(connection, self._distinct(connection), delta)
+            # Equal rows have equal hashes, and counting those is quick.
+            rows, hashes, digest, first, last = first_row(
+                connection,
+                f"""SELECT count(*), count(DISTINCT h), sum(h::HUGEINT), min(event_timestamp), max(event_timestamp)
+                    FROM (SELECT event_timestamp, {self._hash()} AS h FROM good)""",  # noqa: S608
+            )
+            if rows > hashes:
+                connection.execute("CREATE TABLE once AS SELECT DISTINCT * FROM good")
+            distinct = "good" if rows == hashes else "once"
+            relation = self._unknown(connection, distinct, delta, first, last)
+            if relation == "good":
+                return _in_time_order(good, self.contract), int(digest) % _CONTENT_MODULUS
+            fresh = connection.sql(f"SELECT * FROM {relation}").to_arrow_table()  # noqa: S608
             digest = self._count(connection, relation).digest
-            rows = connection.sql(f"SELECT * FROM {relation}").to_arrow_table()  # noqa: S608
-        return _in_time_order(rows, self.contract).cast(self.contract.arrow_schema), digest
+        return _in_time_order(fresh, self.contract).cast(self.contract.arrow_schema), digest
 
-    def _distinct(self, connection: DuckDBPyConnection) -> str:
-        """Relation with each row of `good` once. Equal rows have equal hashes, and counting those is quick."""
-        rows, hashes = first_row(connection, f"SELECT count(*), count(DISTINCT {self._hash()}) FROM good")  # noqa: S608
-        if rows == hashes:
-            return "good"
-        connection.execute("CREATE TABLE once AS SELECT DISTINCT * FROM good")
-        return "once"
-
-    def _unknown(self, connection: DuckDBPyConnection, rows: str, delta: DeltaTable | None) -> str:
-        """Relation with the rows of `rows` that the table lacks.
+    def _unknown(
+        self, connection: DuckDBPyConnection, rows: str, delta: DeltaTable | None, first: datetime, last: datetime
+    ) -> str:
+        """Relation with the rows of `rows`, which happened from `first` to `last`, that the table lacks.
 
         Only a row with the same key and times can be equal, in a file whose span of time meets theirs; where there is
         none, which is the rule for new data, no other column is read.
         """
-        first, last = first_row(connection, f"SELECT min(event_timestamp), max(event_timestamp) FROM {rows}")  # noqa: S608
         files = _files_between(delta, first, last)
         if delta is None or not files:
             return rows
-        self._view(
-            connection, files, delta, f" WHERE event_timestamp BETWEEN '{first.isoformat()}' AND '{last.isoformat()}'"
-        )
+        between = f" WHERE event_timestamp BETWEEN '{first.isoformat()}' AND '{last.isoformat()}'"
+        self._view(connection, files, delta, between)
         table = quoted(self.contract.table)
         same = ", ".join(quoted(name) for name in (self.contract.key, *TIME_COLUMNS))
         connection.execute(f"CREATE TABLE held AS SELECT * FROM {table} SEMI JOIN {rows} USING ({same})")  # noqa: S608
