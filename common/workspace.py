@@ -36,6 +36,11 @@ class Workspace:
         return self.root / "landing"
 
     @property
+    def mapping(self) -> Path:
+        """The user's own mapping of the files, where the source is not a shipped one."""
+        return self.root / "mapping.yaml"
+
+    @property
     def truth(self) -> Path:
         """The simulator's hidden truths; no feature may read them."""
         return self.root / "truth"

@@ -9,6 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.cli_warehouse import SourceOption, check_files
+from flows.cli_warehouse import app as warehouse_app
+
 app = typer.Typer(
     name="salience",
     no_args_is_help=True,
@@ -18,12 +21,10 @@ app = typer.Typer(
 )
 train_app = typer.Typer(help="Train, tune, calibrate and register a model.", no_args_is_help=True)
 features_app = typer.Typer(help="Build features and put them online.", no_args_is_help=True)
+app.add_typer(warehouse_app)
 app.add_typer(train_app, name="train")
 app.add_typer(features_app, name="features")
 
-SourceOption = Annotated[
-    str | None, typer.Option("--source", help="Source, which names the workspace; default: SALIENCE_WORKSPACE.")
-]
 INTERRUPTED, USAGE = 130, 2
 TrialsOption = Annotated[int | None, typer.Option("--trials", min=1, help="Optuna trials.")]
 
@@ -50,42 +51,12 @@ def demo(
 ) -> None:
     """Run the whole loop, from a CRM's history to answered requests, and say what came of it."""
     if source != "simulated":
-        _check_files(source, data)
+        check_files(source, data)
     from flows.orchestration import local_orchestration
     from flows.run_demo import run_demo
 
     with local_orchestration():
         run_demo(source=source, data=data, trials=trials)
-
-
-@app.command()
-def simulate(
-    years: Annotated[int, typer.Option(min=1, help="Years of history.")] = 3,
-    leads: Annotated[int, typer.Option(min=1, help="Leads over all years.")] = 20_000,
-    deals: Annotated[int, typer.Option(min=1, help="Deals over all years.")] = 6_000,
-    reps: Annotated[int, typer.Option(min=1, help="Reps.")] = 60,
-    seed: Annotated[int, typer.Option(help="Seed; the same seed gives the same files.")] = 7,
-) -> None:
-    """Make up a CRM's history with known truths, as files to ingest."""
-    from flows.orchestration import local_orchestration
-    from flows.simulate_crm import simulate_crm
-
-    with local_orchestration():
-        _show(simulate_crm(years=years, leads=leads, deals=deals, reps=reps, seed=seed))
-
-
-@app.command()
-def ingest(
-    source: Annotated[str, typer.Option(help="Source with a mapping in warehouse/mappings.")],
-    data: Annotated[Path, typer.Option(help="Folder of the source's files.")],
-) -> None:
-    """Load a source's files into its warehouse; the same files again change nothing."""
-    _check_files(source, data)
-    from flows.ingest_source import ingest_source
-    from flows.orchestration import local_orchestration
-
-    with local_orchestration():
-        _show(ingest_source(source=source, data=data))
 
 
 @features_app.command("build")
@@ -177,23 +148,6 @@ def ui(source: SourceOption = None) -> None:
 
     settings = Settings()
     raise typer.Exit(run_ui(settings, Workspace.of(settings, source), say=typer.echo))
-
-
-def _check_files(source: str, data: Path | None) -> None:
-    """Refuse an unknown source or unusable folder at once, before a server is started for the flow."""
-    from common.errors import SourceError
-    from warehouse.connectors import find_files
-    from warehouse.sources import load_source
-
-    mapping = load_source(source).mapping
-    if data is None:
-        raise SourceError(
-            f"Source '{source}' needs a folder of files",
-            expected="a folder",
-            got="none",
-            next_step=f"make demo SOURCE={source} DATA=folder",
-        )
-    find_files(mapping, data)
 
 
 def _show(record: dict[str, Any]) -> None:

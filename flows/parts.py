@@ -47,9 +47,9 @@ class Platform:
     @cached_property
     def source(self) -> Source:
         """The workspace's source with its model protocols."""
-        from warehouse.sources import load_source
+        from warehouse.own_mapping import source_of
 
-        return load_source(self.workspace.name)
+        return source_of(self.workspace)
 
     @cached_property
     def warehouse(self) -> Warehouse:

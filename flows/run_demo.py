@@ -22,7 +22,7 @@ from flows.screen import print_screen
 from flows.simulate_crm import SIMULATED, simulate_files
 from flows.train_model import TASKS
 
-WORLD = {"years": 3, "leads": 20_000, "deals": 6_000, "reps": 60}
+WORLD = {"size": "small", "years": 3, "scenario": "steady"}
 
 
 @dataclass

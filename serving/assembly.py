@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from common.errors import SourceError
 from common.settings import Settings
 from common.workspace import Workspace
 from serving.aliases import AliasReader
@@ -24,7 +25,7 @@ def open_engine(settings: Settings, workspace: Workspace, *, tasks: Sequence[str
 
     warehouse = Warehouse(workspace.warehouse)
     registry = AliasReader(settings)
-    left_out = _left_out(workspace.name, tasks)
+    left_out = _left_out(workspace, tasks)
     slots = {
         task: ChampionSlot(
             task, name=workspace.model_name(task), registry=registry, load=load_scorer if task in SCORED else None
@@ -60,15 +61,16 @@ def _open_id(warehouse: Warehouse, task: str, at: datetime) -> str | None:
     return min(find(warehouse, at)[key].to_pylist(), default=None)
 
 
-def _left_out(workspace: str, tasks: Sequence[str]) -> dict[str, str]:
-    """Tasks that the workspace's source cannot have, and why; nothing for a workspace that is named after no source."""
-    from warehouse.sources import load_source, source_names
+def _left_out(workspace: Workspace, tasks: Sequence[str]) -> dict[str, str]:
+    """Tasks that the workspace's source cannot have, and why; nothing for a workspace without a source."""
+    from warehouse.own_mapping import source_of
 
-    if workspace not in source_names():
+    try:
+        source = source_of(workspace)
+    except SourceError:
         return {}
-    source = load_source(workspace)
     return {
-        task: f"The source {workspace} has no {task} model, because it lacks the tables for it"
+        task: f"The source {workspace.name} has no {task} model, because it lacks the tables for it"
         for task in tasks
         if getattr(source, task) is None
     }

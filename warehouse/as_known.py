@@ -51,8 +51,6 @@ def newest_versions(table: ir.Table, contract: Contract, at: datetime) -> ir.Tab
     Raises:
         InputError: if the moment has no time zone.
     """
-    import ibis
-
     known = visible(table, at)
     if contract.kind == "versioned":
         return _without_deleted(_newest_of_many(known, contract))

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.locks import exclusive
+from common.whole_files import write_whole
 from warehouse.contracts import Column, Contract
 from warehouse.views import all_columns, literal, open_connection, quoted
 
@@ -60,9 +61,7 @@ class Erasures:
             salt = held.salt or secrets.token_hex(16)
             longer = cls(salt=salt, digests=frozenset())
             digests = held.digests | {longer.digest(kind, value) for kind, value in identities}
-            written = root / f"{FILE}.writing"
-            written.write_text(json.dumps({"salt": salt, "digests": sorted(digests)}), encoding="utf-8")
-            written.replace(root / FILE)
+            write_whole(root / FILE, json.dumps({"salt": salt, "digests": sorted(digests)}))
         return cls(salt=salt, digests=digests)
 
     def digest(self, kind: str, value: str) -> str:

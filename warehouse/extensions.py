@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common.locks import exclusive
+from common.whole_files import write_whole
 from warehouse.contracts import Column, Contract, Known
 
 _FILE = "_extensions.json"
@@ -33,9 +34,7 @@ def declare(root: Path, contract: Contract, columns: Sequence[Column]) -> Contra
         extended = extended_contract(root, contract).extended(columns)
         fields = [{name: asdict(column)[name] for name in _KEPT} for column in extended.extension]
         if fields != declared.get(contract.table, []):
-            written = root / f"{_FILE}.writing"
-            written.write_text(json.dumps(declared | {contract.table: fields}, indent=2), encoding="utf-8")
-            written.replace(root / _FILE)
+            write_whole(root / _FILE, json.dumps(declared | {contract.table: fields}, indent=2))
     return replace(contract, columns=extended.columns)
 
 

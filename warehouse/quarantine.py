@@ -7,6 +7,7 @@ and the newest entry counts.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +43,27 @@ CONTRACT = Contract(
 )
 _NEWEST = """SELECT * FROM {files}
     QUALIFY row_number() OVER (PARTITION BY id ORDER BY event_timestamp DESC, is_released DESC, reason) = 1"""
+
+
+@dataclass(frozen=True)
+class QuarantineCount:
+    """Rows held for one reason.
+
+    Args:
+        table: Canonical table they were meant for.
+        origin: Source and file or view they came from.
+        reason: Why they were refused.
+        rows: Their number.
+        first: When the first came, UTC, wall clock.
+        last: When the last came.
+    """
+
+    table: str
+    origin: str
+    reason: str
+    rows: int
+    first: datetime
+    last: datetime
 
 
 class Quarantine:
@@ -104,6 +126,26 @@ class Quarantine:
                     ORDER BY quarantined_at, "table", origin, "row", reason""",  # noqa: S608
                 params={"table": table, "released": include_released},
             ).to_arrow_table()
+
+    def counts(self, table: str | None = None) -> list[QuarantineCount]:
+        """The rows held, counted by table, origin and reason, the most first.
+
+        Args:
+            table: Canonical table; None for all.
+        """
+        delta = self.table.opened_with_rows()
+        if delta is None:
+            return []
+        files = parquet_relation(delta.file_uris())
+        with open_connection() as connection:
+            found = connection.execute(
+                f"""SELECT "table", origin, reason, count(*), min(event_timestamp), max(event_timestamp)
+                    FROM ({_NEWEST.format(files=files)})
+                    WHERE NOT is_released AND ($table IS NULL OR "table" = $table)
+                    GROUP BY ALL ORDER BY 4 DESC, 1, 2, 3""",  # noqa: S608
+                {"table": table},
+            ).fetchall()
+        return [QuarantineCount(*row) for row in found]
 
     def _note(self, entries: pa.Table, *, unless_held: bool = False) -> int:
         """Append entries, without those whose newest entry says the same already."""

@@ -11,7 +11,19 @@ from pydantic import ValidationError
 from common.errors import SourceError
 from warehouse.mapping import DealProtocol, ForecastProtocol, LeadProtocol, Mapping
 
-__all__ = ["DealProtocol", "ForecastProtocol", "LeadProtocol", "Source", "load_source", "read_mapping", "source_names"]
+__all__ = [
+    "DealProtocol",
+    "ForecastProtocol",
+    "LeadProtocol",
+    "Source",
+    "find_source",
+    "load_source",
+    "read_mapping",
+    "source_names",
+]
+
+OWN_SOURCE = "csv"
+"""Name of the source that is anybody's own files, read through a mapping of one's own."""
 
 _MAPPINGS = Path(__file__).parent / "mappings"
 
@@ -52,6 +64,28 @@ def source_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _MAPPINGS.glob("*.yaml")))
 
 
+def find_source(name: str, *, mapping: Path | None = None) -> Source:
+    """The source `name`, or with `mapping` the one which that file describes, whatever it is called.
+
+    Args:
+        name: A source with a mapping of its own, or `csv` for one's own files.
+        mapping: A mapping file of one's own.
+
+    Raises:
+        SourceError: if there is no such source, or the mapping cannot be used.
+    """
+    if mapping is not None:
+        return read_mapping(mapping)
+    if name == OWN_SOURCE:
+        raise SourceError(
+            f"The source '{OWN_SOURCE}' is your own files and needs a mapping",
+            expected="a mapping file, such as examples/mapping.yaml",
+            got="none",
+            next_step="write one to start from with `salience mapping suggest FILE`, and give it with --mapping",
+        )
+    return load_source(name)
+
+
 @cache
 def load_source(name: str) -> Source:
     """The source `name`.
@@ -78,12 +112,14 @@ def read_mapping(path: Path) -> Source:
 
     try:
         mapping = Mapping.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeError) as error:
+        raise SourceError(f"The mapping {path} cannot be read", got=str(error), next_step="give its path") from error
     except yaml.YAMLError as error:
         raise SourceError(f"The mapping {path} is no YAML", got=str(error)) from error
     except ValidationError as error:
         faults = "; ".join(_fault(item["loc"], item["msg"]) for item in error.errors())
         raise SourceError(
-            f"The mapping {path} is not valid", got=faults, next_step="compare with the mappings in warehouse/mappings"
+            f"The mapping {path} is not valid", got=faults, next_step="compare with examples/mapping.yaml"
         ) from error
     models = mapping.models
     return Source(mapping.name, mapping.about, models.lead, models.deal, models.forecast, mapping)

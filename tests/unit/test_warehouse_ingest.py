@@ -169,11 +169,11 @@ def test_an_encoding_other_than_utf8_is_read(tmp_path: Path, folder: Path, wareh
     assert stored(warehouse, "activity_id") == [("Müller",)]
 
 
-def test_progress_is_told_table_by_table(tmp_path: Path, folder: Path, warehouse: Warehouse) -> None:
+def test_progress_is_told_by_table_and_rows(tmp_path: Path, folder: Path, warehouse: Warehouse) -> None:
     (folder / "calls.csv").write_text(HEADER + "a;06/01/2025 09:30;;3;in;\n")
     told: list[tuple[str, int, int]] = []
     ingest(source(tmp_path), folder, warehouse, progress=lambda *step: told.append(step))
-    assert told == [("load activities", 1, 1)]
+    assert set(told) == {("load activities", 1, 1)}
 
 
 def test_a_missing_folder_is_told(tmp_path: Path, warehouse: Warehouse) -> None:

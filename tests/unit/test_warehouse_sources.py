@@ -11,7 +11,7 @@ import yaml
 
 from common.errors import SourceError
 from warehouse.contracts import CONTRACTS
-from warehouse.sources import load_source, read_mapping, source_names
+from warehouse.sources import find_source, load_source, read_mapping, source_names
 
 VALID: dict[str, Any] = {
     "name": "mine",
@@ -45,8 +45,26 @@ def test_a_valid_mapping_is_read(tmp_path: Path) -> None:
     assert (source.name, source.tables, source.tasks) == ("mine", ("activities",), ())
 
 
-def test_the_sources_are_the_mapping_files() -> None:
-    assert source_names() == ("bpic2012", "olist", "simulated", "tourism")
+def test_the_public_sets_and_the_simulator_are_sources() -> None:
+    public = {"olist", "marketstar", "maven", "xedu", "bpic2012", "bank", "cdnow", "tourism", "stallion"}
+    assert public | {"simulated"} <= set(source_names())
+    assert list(source_names()) == sorted(source_names())
+
+
+def test_ones_own_files_need_a_mapping_and_are_read_by_it(tmp_path: Path) -> None:
+    with pytest.raises(
+        SourceError, match=r"'csv' is your own files and needs a mapping.*salience mapping suggest FILE"
+    ):
+        find_source("csv")
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(VALID))
+    assert find_source("csv", mapping=path).name == "mine"
+    assert find_source("olist").name == "olist"
+
+
+def test_a_mapping_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"mine\.yaml cannot be read"):
+        find_source("csv", mapping=tmp_path / "mine.yaml")
 
 
 @pytest.mark.parametrize(
@@ -56,6 +74,12 @@ def test_the_sources_are_the_mapping_files() -> None:
         ("olist", ("lead",)),
         ("bpic2012", ("deal",)),
         ("tourism", ("forecast",)),
+        ("marketstar", ("lead",)),
+        ("maven", ("deal",)),
+        ("xedu", ("lead",)),
+        ("bank", ("lead",)),
+        ("stallion", ("forecast",)),
+        ("cdnow", ()),
     ],
 )
 def test_each_source_feeds_its_models(name: str, tasks: tuple[str, ...]) -> None:
@@ -85,7 +109,7 @@ def test_nothing_that_exists_only_for_winners_is_mapped_from_olist() -> None:
 
 
 def test_an_unknown_source_is_told_the_known_ones() -> None:
-    with pytest.raises(SourceError, match=r"There is no source 'salesfarce'.*bpic2012, olist, simulated, tourism"):
+    with pytest.raises(SourceError, match=r"There is no source 'salesfarce'.*bank, bpic2012, cdnow"):
         load_source("salesfarce")
 
 

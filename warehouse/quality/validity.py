@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from warehouse.quality.reading import Reading
@@ -88,13 +89,11 @@ _FAR_ABOVE_MEDIAN = 1000
 
 def quarantine_counts(warehouse: Warehouse) -> dict[str, Quarantined]:
     """Quarantined rows by table, those that have gone in after all left out; the most frequent reasons first."""
-    held = warehouse.quarantine.rows().select(["table", "reason"])
-    grouped = held.group_by(["table", "reason"]).aggregate([([], "count_all")]).to_pylist()
-    counted: dict[str, dict[str, int]] = {}
-    for group in sorted(grouped, key=lambda group: (-group["count_all"], group["reason"])):
-        counted.setdefault(group["table"], {})[group["reason"]] = group["count_all"]
+    counted: dict[str, Counter[str]] = {}
+    for group in warehouse.quarantine.counts():
+        counted.setdefault(group.table, Counter())[group.reason] += group.rows
     return {
-        table: Quarantined(count=sum(reasons.values()), reasons=dict(list(reasons.items())[:_MOST_REASONS]))
+        table: Quarantined(count=reasons.total(), reasons=dict(reasons.most_common(_MOST_REASONS)))
         for table, reasons in counted.items()
     }
 
