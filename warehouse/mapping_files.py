@@ -29,6 +29,7 @@ class FileColumn(BaseModel):
 
     type: ValueType = Field(description="Type after reading.")
     header: str | None = Field(None, description="Name in the file, if it is another.")
+    optional: bool = Field(False, description="Whether a file may lack the column; every value is then missing.")
     formats: tuple[str, ...] = Field(
         (), description="strptime formats of times and dates, tried in turn; none: ISO 8601."
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from warehouse.contracts import CONTRACTS, TIME_COLUMNS, Known
@@ -53,6 +54,7 @@ def refuse_early_outcomes(mapping: Mapping) -> None:
                 _refuse_early(parser, place, table, late[table.relation])
 
 
+@cache
 def relations_read(query: str) -> frozenset[str]:
     """Names of the tables and views that a query reads.
 

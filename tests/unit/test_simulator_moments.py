@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,16 +16,21 @@ from warehouse.simulator.moments import (
     HOUR,
     NEVER,
     Calendar,
+    Draws,
+    late,
     microseconds,
     moment_within_day,
     monday,
     month,
+    next_working_day,
+    normal,
     quarter,
     quarter_start,
     weekday,
     worked_share,
     working_moment,
 )
+from warehouse.simulator.names import companies, industry_text, people, with_typos
 from warehouse.simulator.organisation import hire
 from warehouse.simulator.writer import handovers, ids, words
 
@@ -75,6 +81,51 @@ def test_worked_share_is_the_distribution_of_working_moments(offset: int, share:
     assert np.mean(moments - start <= offset) == pytest.approx(share, abs=0.02)
 
 
+HELPERS = {
+    "working_moment": lambda draw, n: working_moment(draw("x"), monday(np.full(n, WEDNESDAY))),
+    "moment_within_day": lambda draw, n: moment_within_day(draw("x"), np.full(n, WEDNESDAY)),
+    "late": lambda draw, n: late(draw("x"), n, chance=0.3, days=4.0),
+    "people": lambda draw, n: people(draw("x"), n)[0],
+    "companies": lambda draw, n: companies(draw, n, cell=0).name,
+    "industry_text": lambda draw, n: industry_text(draw("x"), np.zeros(n, np.int64), missing=0.2),
+    "with_typos": lambda draw, n: with_typos(draw("x"), pa.array(["Alderbridge Ltd"] * n, pa.string())),
+}
+
+
+@pytest.mark.parametrize("helper", HELPERS)
+@given(few=st.integers(0, 30), more=st.integers(0, 30), seed=st.integers(0, 10**6))
+def test_what_comes_later_does_not_change_what_was_drawn_before(helper: str, few: int, more: int, seed: int) -> None:
+    draw = Draws(SimulationConfig(seed=seed), "part")
+    short, long = HELPERS[helper](draw, few), HELPERS[helper](draw, few + more)
+    assert short.tolist() == long[:few].tolist()
+
+
+def test_every_thing_part_seed_and_cell_has_a_stream_of_its_own() -> None:
+    config, other = SimulationConfig(leads=50_000), SimulationConfig(leads=50_000, seed=8)
+    cells = config.cells()
+    streams = [
+        Draws(config, "a")("x"),
+        Draws(config, "a")("y"),
+        Draws(config, "b")("x"),
+        Draws(other, "a")("x"),
+        Draws(cells[0], "a")("x"),
+        Draws(cells[1], "a")("x"),
+    ]
+    assert len({stream.random() for stream in streams}) == len(streams)
+    assert Draws(config, "a")("x").random() == Draws(config, "a")("x").random()
+
+
+def test_normal_numbers_have_mean_0_and_spread_1() -> None:
+    numbers = normal(np.random.default_rng(6).random((20_000, 2)))
+    assert numbers.mean() == pytest.approx(0, abs=0.03)
+    assert numbers.std() == pytest.approx(1, abs=0.03)
+
+
+def test_a_next_step_never_falls_on_a_weekend() -> None:
+    friday = int(WEDNESDAY // DAY) + 2
+    assert next_working_day(np.arange(friday, friday + 4)).tolist() == [friday, friday + 3, friday + 3, friday + 3]
+
+
 def test_arrivals_follow_the_week_and_grow() -> None:
     calendar = Calendar.of(SimulationConfig())
     weekdays = np.array([1, 1, 1, 1, 1, 0.1, 0.1])
@@ -108,7 +159,8 @@ def test_a_handover_copies_the_version_in_force() -> None:
         "created_timestamp": np.array([10, 30, 50, 20]) * DAY,
         "stage": words(("a", "b", "c", "d"), np.array([0, 1, 2, 3])),
     }
-    copies = handovers(versions, thing=np.array([0, 0, 0, 1]), at=np.array([40 * DAY, NEVER]), origin=0)
+    copies, things = handovers(versions, thing=np.array([0, 0, 0, 1]), at=np.array([40 * DAY, NEVER]), origin=0)
+    assert things.tolist() == [0]
     assert copies["stage"].to_pylist() == ["b"]
     assert copies["event_timestamp"].tolist() == [40 * DAY]
 

@@ -13,7 +13,7 @@ from warehouse.simulator import parameters as p
 from warehouse.simulator.accounts import Accounts
 from warehouse.simulator.config import SimulationConfig
 from warehouse.simulator.deal_records import booked_amount, expected_booking
-from warehouse.simulator.deals import LOST, WON, Deals, deal_rates, plan_deals
+from warehouse.simulator.deals import LOST, RIVAL, WON, DealRates, Deals, deal_rates, plan_deals
 from warehouse.simulator.leads import CONVERTED, LeadPaths, Leads, arrive, lead_rates, live
 from warehouse.simulator.moments import DAY, Calendar, Floats, Ints, worked_share
 from warehouse.simulator.organisation import hire, plan_campaigns
@@ -36,12 +36,12 @@ class World:
 
 
 def make(config: SimulationConfig) -> World:
-    calendar = Calendar.of(config)
+    calendar, (cell,) = Calendar.of(config), config.cells()
     reps = hire(config, calendar)
-    leads = arrive(config, calendar, reps, plan_campaigns(config))
-    paths = live(config, calendar, leads)
-    deals, accounts = plan_deals(config, calendar, leads, paths, reps)
-    history = pursue(config, calendar, deals, accounts, reps)
+    leads = arrive(cell, calendar, reps, plan_campaigns(config))
+    paths = live(cell, calendar, leads)
+    deals, accounts = plan_deals(cell, calendar, leads, paths, reps)
+    history = pursue(cell, calendar, deals, accounts, reps)
     truth = DealTruth(calendar, deals, history)
     of_leads = lead_truth(calendar, leads, paths)
     return World(config, calendar, leads, paths, deals, accounts, history, truth, of_leads, truth.within_horizon())
@@ -155,6 +155,19 @@ def test_deals_are_won_as_often_and_can_be_ranked_as_well_as_intended(world: Wor
     assert 0.76 < roc_auc_score(won[rows], world.truth.won_ever[rows]) < 0.84
 
 
+def turns_of(rates: DealRates) -> Floats:
+    """Chances of going from each mode to each other in a week: momentum, stalled, and the same with a rival."""
+    turns = np.zeros((4, 4))
+    enter = rates.enter[0]
+    for rival in (0, 1):
+        stall, revive = rates.stall[0, rival], rates.revive[0, rival]
+        moods = np.array([[1 - stall, stall], [revive, 1 - revive]])
+        turns[2 * rival : 2 * rival + 2, 2 * rival : 2 * rival + 2] = moods * (1 if rival else 1 - enter)
+        if not rival:
+            turns[:2, 2:] = moods * enter
+    return turns
+
+
 def test_deal_truth_equals_the_product_of_explicit_transition_matrices(world: World) -> None:
     weeks = 26
     advance, lose = world.calendar.advance_by_week(400), world.calendar.lose_by_week(400)
@@ -163,36 +176,52 @@ def test_deal_truth_equals_the_product_of_explicit_transition_matrices(world: Wo
     share = worked_share(world.truth.as_of + 180 * DAY - world.calendar.mondays(world.truth.first_step + weeks - 1))
     for row in range(0, len(history.deal), len(history.deal) // 7):
         rates = deal_rates(world.deals, history.deal[row : row + 1])
-        position = np.zeros((6, 2))
-        position[world.truth.stage[row], int(history.stalled[row])] = 1.0
+        position = np.zeros((6, 4))
+        position[world.truth.stage[row], history.mode[row]] = 1.0
         for step in range(weeks):
             week = world.truth.first_step[row] + step
-            after = np.zeros((6, 2))
+            after = np.zeros((6, 4))
             after[WON], after[LOST] = position[WON], position[LOST]
             for stage in range(4):
-                for slow in range(2):
-                    mass = position[stage, slow]
-                    forward = min(rates.advance[0, stage, slow] * advance[week, stage], p.MOST_ADVANCE)
-                    lost = min(rates.lose[0, stage, slow] * lose[week], p.MOST_LOSE)
+                for mode in range(4):
+                    mass = position[stage, mode]
+                    forward = min(rates.advance[0, stage, mode] * advance[week, stage], p.MOST_ADVANCE)
+                    lost = min(rates.lose[0, stage, mode] * lose[week], p.MOST_LOSE)
                     back = p.DEAL_REGRESS[stage]
                     counted = share[row] if step == weeks - 1 and stage == 3 else 1.0
-                    flip = (rates.revive if slow else rates.stall)[0]
+                    after[LOST, mode] += mass * lost
                     moves = ((stage + 1, forward * counted), (stage - 1, back), (stage, 1 - forward - lost - back))
-                    after[LOST, slow] += mass * lost
                     for target, chance in moves:
                         if target == WON:
-                            after[WON, slow] += mass * chance
+                            after[WON, mode] += mass * chance
                         elif chance > 0:
-                            after[target, slow] += mass * chance * (1 - flip)
-                            after[target, 1 - slow] += mass * chance * flip
+                            for moved, turn in enumerate(turns_of(rates)[mode]):
+                                after[target, moved] += mass * chance * turn
             position = after
         assert horizon[row] == pytest.approx(position[WON].sum(), rel=1e-3, abs=1e-5)
+
+
+def test_rivals_appear_as_often_as_the_parameters_say_and_make_losing_likelier(world: World) -> None:
+    history = world.history
+    clear = world.deals.competitor[history.deal] == 0
+    steps = np.flatnonzero(clear & ~history.is_opening)
+    followed = steps[:-1][history.deal[steps[:-1]] == history.deal[steps[:-1] + 1]]
+    alone = followed[history.mode[followed] < RIVAL]
+    enters = history.mode[alone + 1] >= RIVAL
+    assert enters.mean() == pytest.approx(p.RIVAL_ENTERS, rel=0.15)
+    assert (history.mode[~clear] < RIVAL).all()
+    with_rival = history.mode[steps] >= RIVAL
+    lost = history.after[steps] == LOST
+    assert lost[with_rival].mean() > 1.3 * lost[~with_rival].mean()
+    soon = world.soon[steps]
+    late = history.stage[steps] == WON - 1
+    assert soon[with_rival & late].mean() < 0.85 * soon[~with_rival & late].mean()
 
 
 def test_expected_revenue_agrees_with_booked_revenue(world: World) -> None:
     chance = world.truth.win_this_week()
     mean = expected_booking(world.calendar, world.history)
-    booked = booked_amount(world.config, world.calendar, world.history)[world.history.after == WON].sum()
+    booked = booked_amount(world.config.cells()[0], world.calendar, world.history)[world.history.after == WON].sum()
     spread = (chance * (1 - chance) * (1.4 * mean) ** 2).sum() ** 0.5
     assert abs(booked - (chance * mean).sum()) < 3 * spread
 

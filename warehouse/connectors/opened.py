@@ -159,7 +159,7 @@ class OpenedFiles:
         for name, facts in self.facts.items():
             present = dict.fromkeys(column for part in facts for column in part.columns)
             file = self.mapping.files[name]
-            wanted = {column.header or alias for alias, column in file.columns.items()}
+            wanted = {column.header or alias for alias, column in file.columns.items() if not column.optional}
             identity = [t for t in self.mapping.tables if t.relation == name and t.columns == IDENTITY]
             wanted.update(*(table.required for table in identity))
             missing = [column for column in sorted(wanted) if column not in present]

@@ -4,7 +4,7 @@
 (truth.py says what they condition on). All numbers of the world are in parameters.py.
 """
 
-from warehouse.simulator.config import SimulationConfig
+from warehouse.simulator.config import Scenario, SimulationConfig, Size
 from warehouse.simulator.world import simulate
 
-__all__ = ["SimulationConfig", "simulate"]
+__all__ = ["Scenario", "SimulationConfig", "Size", "simulate"]

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from warehouse.simulator import parameters as p
-from warehouse.simulator.config import SimulationConfig
-from warehouse.simulator.moments import DAY, NEVER, Bools, Calendar, Floats, Ints, moment_within_day, stream
-from warehouse.simulator.names import Companies, choose, choose_by_row, companies, people
+from warehouse.simulator.config import Cell
+from warehouse.simulator.moments import DAY, NEVER, Bools, Calendar, Draws, Floats, Ints, place_within_day
+from warehouse.simulator.names import Companies, choose, choose_by_row, companies, other_address, people
 from warehouse.simulator.organisation import Campaigns, Reps
-from warehouse.simulator.writer import joined
+from warehouse.simulator.writer import ids, joined
 
 OPEN, CONVERTED, DISQUALIFIED = 0, 1, 2
 _LAST_STATE = len(p.LEAD_STATES) - 1
@@ -27,8 +29,13 @@ _LAST_STATE = len(p.LEAD_STATES) - 1
 
 @dataclass(frozen=True)
 class Leads:
-    """The leads in order of arrival; arrays by lead. `quality` is latent."""
+    """The leads in order of arrival; arrays by lead. `quality` is latent.
 
+    Those that stay away in a recession are among them, with a `created` after the end, so that all others keep
+    their places. `first` is the number before that of the first lead.
+    """
+
+    first: int
     created: Ints
     company: Companies
     person: Any
@@ -57,6 +64,10 @@ class Leads:
         by_hand = np.array([name in p.ENTERED_BY_HAND for name, _, _ in p.SOURCES])
         return np.asarray(by_hand[self.source], np.bool_)
 
+    def ids(self, index: Ints) -> Any:
+        """Identifiers of the leads `index`; null where it is negative."""
+        return ids("L", np.where(index >= 0, index + self.first + 1, -1), width=6)
+
     def first_day(self, calendar: Calendar) -> Ints:
         """Days between the calendar's start and the day of first contact."""
         return self.created // DAY - calendar.start // DAY
@@ -77,32 +88,33 @@ class LeadPaths:
     outcome_at: Ints
 
 
-def arrive(config: SimulationConfig, calendar: Calendar, reps: Reps, campaigns: Campaigns) -> Leads:
+def arrive(cell: Cell, calendar: Calendar, reps: Reps, campaigns: Campaigns) -> Leads:
     """Draw the leads with their profiles, reps and quality."""
-    rng = stream(config, "leads")
-    n = config.leads
-    created = calendar.arrivals(rng, n, weekdays=p.WEEKDAY_ARRIVALS)
-    original = _repeats(rng, n)
+    draw = Draws(cell, "leads")
+    n = cell.leads
+    created = calendar.arrivals(draw("arrivals"), n, weekdays=p.WEEKDAY_ARRIVALS)
+    original = _repeats(draw, n)
     itself = np.where(original >= 0, original, np.arange(n))
-    company = companies(rng, n).take(itself)
-    person, local = people(rng, n)
-    source = choose(rng, [share for _, share, _ in p.SOURCES], n)
-    landing = choose(rng, [share for _, share, _ in p.LANDING_PAGES], n)
-    title = choose(rng, [share for _, share, _ in p.TITLES], n)[itself]
+    company = companies(Draws(cell, "lead companies"), n, cell=cell.number).take(itself)
+    source = choose(draw("source"), [share for _, share, _ in p.SOURCES], n)
+    landing = choose(draw("landing"), [share for _, share, _ in p.LANDING_PAGES], n)
+    title = choose(draw("title"), [share for _, share, _ in p.TITLES], n)[itself]
     channels = np.array([p.CHANNELS.index(name) if name in p.CHANNELS else -1 for name, _, _ in p.SOURCES], np.int64)
     campaign = campaigns.of(calendar, channel=channels[source], moments=created)
-    rep = reps.assign(rng, regions=company.region, moments=created)
+    rep = reps.assign(draw("rep"), regions=company.region, moments=created)
     profile = (
         _effect(p.SOURCES, source) + _effect(p.LANDING_PAGES, landing) + _effect(p.TITLES, title) + 0.7 * company.fit
     )
     profile += np.where(campaign >= 0, campaigns.effect[campaign], 0.0)
-    quality = profile + rng.normal(0, p.LEAD_LATENT_SD, n) + p.LEAD_SKILL * reps.skill[rep]
-    at = original.clip(0)
+    quality = profile + draw("noise").normal(0, p.LEAD_LATENT_SD, n) + p.LEAD_SKILL * reps.skill[rep]
+    person, email = _persons(draw, company, original)
+    away = calendar.stay_away(draw("away"), created)
     return Leads(
-        created=created,
+        first=cell.first,
+        created=np.where(away, calendar.end + DAY, created),
         company=company,
-        person=_same(person, at, original >= 0),
-        email=_same(joined(local, "@", company.domain), at, original >= 0),
+        person=person,
+        email=email,
         source=source,
         landing=landing,
         title=title,
@@ -113,20 +125,23 @@ def arrive(config: SimulationConfig, calendar: Calendar, reps: Reps, campaigns: 
     )
 
 
-def _repeats(rng: np.random.Generator, n: int) -> Ints:
+def _repeats(draw: Draws, n: int) -> Ints:
     """For each lead the earlier one it repeats (some hundred places before), or -1."""
     number = np.arange(n, dtype=np.int64)
-    earlier = number - rng.integers(1, 400, n)
-    chosen = (rng.random(n) < p.DUPLICATES) & (earlier >= 0)
+    earlier = number - draw("earlier").integers(1, 400, n)
+    chosen = (draw("repeats").random(n) < p.DUPLICATES) & (earlier >= 0)
     chosen &= ~chosen[earlier.clip(0)]
     return np.where(chosen, earlier, -1)
 
 
-def _same(text: Any, original: Ints, repeats: Bools) -> Any:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    return pc.if_else(pa.array(repeats), text.take(pa.array(original)), text)
+def _persons(draw: Draws, company: Companies, original: Ints) -> tuple[Any, Any]:
+    """Names and addresses; who comes again has the same name and sometimes another address."""
+    repeats, at = pa.array(original >= 0), pa.array(original.clip(0))
+    person, local = people(draw("people"), len(original))
+    local = pc.if_else(repeats, local.take(at), local)
+    other = (original >= 0) & (draw("other address").random(len(original)) < p.DUPLICATE_OTHER_ADDRESS)
+    local = pc.if_else(pa.array(other), other_address(local), local)
+    return pc.if_else(repeats, person.take(at), person), joined(local, "@", company.domain)
 
 
 def _effect(table: tuple[tuple[str, float, float], ...], index: Ints) -> Floats:
@@ -157,30 +172,31 @@ def lead_rates(leads: Leads, index: Ints) -> LeadRates:
     )
 
 
-def live(config: SimulationConfig, calendar: Calendar, leads: Leads) -> LeadPaths:
+def live(cell: Cell, calendar: Calendar, leads: Leads) -> LeadPaths:
     """Let every lead run through its chain until its outcome, its last step or the end."""
-    rng = stream(config, "lead paths")
+    draw = Draws(cell, "lead paths")
     n = leads.count
     states = np.full((p.LEAD_DAYS + 1, n), -1, np.int8)
     outcome, outcome_at = np.zeros(n, np.int64), np.full(n, NEVER)
     tilt = np.exp(p.LEAD_START_TILT * leads.quality[:, None] * np.arange(len(p.LEAD_STATES)))
-    states[0] = choose_by_row(rng, p.LEAD_START * tilt)
+    states[0] = choose_by_row(draw("start"), p.LEAD_START * tilt)
     rates = lead_rates(leads, np.arange(n))
     factor = calendar.conversion_by_day((calendar.end - calendar.start) // DAY + 2)
     first_day = leads.first_day(calendar)
-    alive = np.arange(n)
+    ends, moves, clock = draw("end"), draw("move"), draw("clock").random((n, 2))
+    alive = np.flatnonzero(leads.created < calendar.end)
     for step in range(p.LEAD_DAYS):
         begins = leads.created[alive] + step * DAY
         alive, begins = alive[begins < calendar.end], begins[begins < calendar.end]
         state = states[step, alive].astype(np.int64)
         convert = np.minimum(rates.convert[alive, state] * factor[first_day[alive] + step], 0.6)
-        draw = rng.random(len(alive))
-        won = draw < convert
-        over = won | (draw < convert + rates.disqualify[alive, state])
+        end = ends.random(n)[alive]
+        won = end < convert
+        over = won | (end < convert + rates.disqualify[alive, state])
         outcome[alive[over]] = np.where(won[over], CONVERTED, DISQUALIFIED)
-        outcome_at[alive[over]] = moment_within_day(rng, begins[over])
+        outcome_at[alive[over]] = place_within_day(clock[alive[over]], begins[over])
         alive, state = alive[~over], state[~over]
-        move, up = rng.random(len(alive)), rates.up[alive, state]
+        move, up = moves.random(n)[alive], rates.up[alive, state]
         moved = state + (move < up) - ((move >= up) & (move < up + rates.down[alive, state]))
         states[step + 1, alive] = moved.clip(0, _LAST_STATE)
     return LeadPaths(states=states, outcome=outcome, outcome_at=outcome_at)

@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from warehouse.simulator import parameters as p
-from warehouse.simulator.accounts import Accounts
-from warehouse.simulator.config import SimulationConfig
+from warehouse.simulator.accounts import YEAR, Accounts
+from warehouse.simulator.config import Cell, SimulationConfig
 from warehouse.simulator.deal_records import expected_booking
 from warehouse.simulator.deals import EXPANSION, WON, Deals
 from warehouse.simulator.moments import (
     DAY,
+    NEVER,
     WEEK,
     Calendar,
+    Draws,
     Floats,
     Ints,
     late,
     quarter,
     quarter_start,
-    stream,
     worked_share,
 )
 from warehouse.simulator.organisation import Reps
-from warehouse.simulator.pursuit import DealHistory
+from warehouse.simulator.pursuit import DealHistory, customer_since
 from warehouse.simulator.truth import DealTruth
 from warehouse.simulator.writer import Columns, dates, ids, rows_of, stack, words
 
 KINDS = ("booking", "expansion", "renewal", "credit")
-YEAR = 365 * DAY
 
 
 def bookings(
-    config: SimulationConfig,
+    cell: Cell,
     calendar: Calendar,
     deals: Deals,
     history: DealHistory,
@@ -43,8 +44,9 @@ def bookings(
     booked: Floats,
 ) -> Columns:
     """All money: a row per booking, renewal and credit, as numbers (`deal` is -1 where there is none)."""
-    rng = stream(config, "money")
+    draw = Draws(cell, "money")
     won = np.flatnonzero(history.after == WON)
+    won = won[np.argsort(history.moment[won], kind="stable")]
     deal, moment, amount = history.deal[won], history.moment[won], booked[won]
     sales = {
         "deal": deal,
@@ -54,64 +56,73 @@ def bookings(
         "kind": (deals.origin[deal] == EXPANSION).astype(np.int64),
         "moment": moment,
     }
-    contracts = stack([rows_of(sales, np.arange(len(deal))), _installed(rng, calendar, deals, accounts)])
-    money = stack([sales, _renewals(rng, calendar, contracts), _credits(rng, sales)])
-    money["rep"] = reps.owner_at(accounts.rep[money["account"]], money["moment"])
+    installed = _installed(draw, calendar, deals, accounts)
+    left = customer_since(calendar, deals, history, accounts)
+    left = np.where(left < NEVER, left + accounts.patience, NEVER)
+    money = stack([sales, *_renewals(draw, calendar, installed, sales, left=left), _credits(draw, sales)])
+    money["rep"] = accounts.owner_at(money["account"], money["moment"], reps)
     return money
 
 
-def _installed(rng: np.random.Generator, calendar: Calendar, deals: Deals, accounts: Accounts) -> dict[str, Any]:
+def _installed(draw: Draws, calendar: Calendar, deals: Deals, accounts: Accounts) -> dict[str, Any]:
     """Contracts of the first-day customers, signed in the year before the start."""
     n = accounts.base
-    product = rng.integers(0, len(p.PRODUCTS) - 1, n)
-    typical = float(np.median(deals.amount)) if deals.count else p.PLAN_AMOUNT_USD
+    known = deals.amount[(deals.opened < calendar.change) & (deals.amount > 0)]
+    typical = float(np.median(known)) if len(known) else p.PLAN_AMOUNT_USD
     return {
         "deal": np.full(n, -1),
         "account": np.arange(n),
-        "product": product,
-        "amount": np.round(typical * rng.lognormal(0, 0.6, n), -1),
+        "product": draw("installed product").integers(0, len(p.PRODUCTS) - 1, n),
+        "amount": np.round(typical * draw("installed amount").lognormal(0, 0.6, n), -1),
         "kind": np.zeros(n, np.int64),
-        "moment": calendar.start - (rng.random(n) * YEAR).astype(np.int64),
+        "moment": calendar.start - (draw("installed at").random(n) * YEAR).astype(np.int64),
     }
 
 
-def _renewals(rng: np.random.Generator, calendar: Calendar, contracts: Columns) -> Columns:
-    """Each contract is renewed a year later, or never again."""
-    current, parts = contracts, []
-    chance = np.where(contracts["deal"] >= 0, p.FIRST_RENEWAL, p.LATER_RENEWAL)
-    for _ in range(int((calendar.end - calendar.start) // YEAR) + 2):
-        kept = np.flatnonzero(rng.random(len(current["moment"])) < chance)
-        chance = np.full(len(kept), p.LATER_RENEWAL)
-        current = rows_of(current, kept)
-        current["moment"] = current["moment"] + YEAR
-        current["amount"] = np.round(current["amount"] * p.RENEWAL_UPLIFT, -1)
-        current["kind"] = np.full(len(kept), KINDS.index("renewal"))
-        current["deal"] = np.full(len(kept), -1)
-        parts.append(current)
-    return stack(parts)
+def _renewals(draw: Draws, calendar: Calendar, installed: Columns, sales: Columns, *, left: Ints) -> list[Columns]:
+    """Each contract is renewed a year later, or never again; a customer who has left (`left`, by account) never."""
+    times = int((calendar.end - calendar.start) // YEAR) + 2
+    chance = np.full(times, p.LATER_RENEWAL)
+    parts = []
+    for name, contracts, first in (("installed", installed, p.LATER_RENEWAL), ("sold", sales, p.FIRST_RENEWAL)):
+        n = len(contracts["moment"])
+        chance[0] = first
+        renewed = np.logical_and.accumulate(draw(f"{name} renewed").random((n, times)) < chance, axis=1)
+        for time in range(1, times + 1):
+            rows = rows_of(contracts, np.arange(n))
+            rows["moment"] = rows["moment"] + time * YEAR
+            kept = np.flatnonzero(renewed[:, time - 1] & (rows["moment"] < left[rows["account"]]))
+            rows = rows_of(rows, kept)
+            rows["amount"] = np.round(rows["amount"] * p.RENEWAL_UPLIFT**time, -1)
+            rows["kind"] = np.full(len(kept), KINDS.index("renewal"))
+            rows["deal"] = np.full(len(kept), -1)
+            parts.append(rows)
+    return parts
 
 
-def _credits(rng: np.random.Generator, sales: Columns) -> Columns:
+def _credits(draw: Draws, sales: Columns) -> Columns:
     """A few bookings are partly taken back one to four months later."""
-    rows = rows_of(sales, np.flatnonzero(rng.random(len(sales["deal"])) < p.CREDIT_CHANCE))
-    n = len(rows["deal"])
-    rows["moment"] = rows["moment"] + (rng.uniform(30, 120, n) * DAY).astype(np.int64)
-    rows["amount"] = -np.round(rows["amount"] * rng.uniform(0.2, 1.0, n), -1)
+    draws = draw("credits").random((len(sales["deal"]), 3))
+    credited = np.flatnonzero(draws[:, 0] < p.CREDIT_CHANCE)
+    rows, n = rows_of(sales, credited), len(credited)
+    rows["moment"] = rows["moment"] + ((30 + 90 * draws[credited, 1]) * DAY).astype(np.int64)
+    rows["amount"] = -np.round(rows["amount"] * (0.2 + 0.8 * draws[credited, 2]), -1)
     rows["kind"] = np.full(n, KINDS.index("credit"))
     return rows
 
 
-def transactions(config: SimulationConfig, money: Columns) -> Columns:
+def transactions(cell: Cell, money: Columns, deals: Deals, accounts: Accounts) -> Columns:
     """The money as canonical transactions, known within hours."""
-    moment = money["moment"]
-    lag = late(stream(config, "transactions"), len(moment), chance=0.03, days=3.0, minutes=90)
+    rows = rows_of(money, np.argsort(money["moment"], kind="stable"))
+    moment = rows["moment"]
+    lag = late(Draws(cell, "transactions")("lag"), len(moment), chance=0.03, days=3.0, minutes=90)
     return {
-        "opportunity_id": ids("D", np.where(money["deal"] >= 0, money["deal"] + 1, -1), width=6),
-        "account_id": ids("A", money["account"] + 1, width=5),
-        "rep_id": ids("R", money["rep"] + 1, width=3),
-        "product_id": ids("P", money["product"] + 1, width=2),
-        "amount_usd": money["amount"],
-        "kind": words(KINDS, money["kind"]),
+        "opportunity_id": deals.ids(rows["deal"]),
+        "account_id": accounts.ids(rows["account"]),
+        "rep_id": ids("R", rows["rep"] + 1, width=3),
+        "product_id": ids("P", rows["product"] + 1, width=2),
+        "amount_usd": rows["amount"],
+        "kind": words(KINDS, rows["kind"]),
         "event_timestamp": moment,
         "created_timestamp": moment + lag,
     }
@@ -122,42 +133,74 @@ def _quarters(calendar: Calendar) -> Ints:
     return np.arange(first, last + 1)
 
 
-def revenue_truth(
-    calendar: Calendar, deals: Deals, history: DealHistory, truth: DealTruth, money: Columns, reps: Reps
-) -> Columns:
-    """Booked and expected revenue by quarter for the company and each rep.
+@dataclass(frozen=True)
+class Ledger:
+    """Money by rep and quarter, shape (reps, quarters), and all sales by quarter (the last: outside the span)."""
 
-    `expected_usd` adds up, over the quarter's weeks and the deals open at each Monday, the chance of being won that
-    week times the mean booking: what the deals' states gave reason to expect. Booked minus expected has mean 0.
-    Renewals and credits are apart.
+    booked: Floats
+    expected: Floats
+    other: Floats
+    sales: Floats
+
+    @classmethod
+    def empty(cls, calendar: Calendar, reps: Reps) -> Ledger:
+        """A ledger without an entry."""
+        quarters = len(_quarters(calendar))
+        none = np.zeros((reps.count, quarters))
+        return cls(booked=none, expected=none, other=none, sales=np.zeros(quarters + 1))
+
+    def plus(self, other: Ledger) -> Ledger:
+        """Both ledgers' entries."""
+        return Ledger(**{name: value + getattr(other, name) for name, value in vars(self).items()})
+
+
+def ledger(
+    calendar: Calendar,
+    deals: Deals,
+    history: DealHistory,
+    truth: DealTruth,
+    money: Columns,
+    accounts: Accounts,
+    reps: Reps,
+) -> Ledger:
+    """What one cell's deals brought and were expected to bring.
+
+    `expected` adds up, over the quarter's weeks and the deals open at each Monday, the chance of being won that week
+    times the mean booking: what the deals' states gave reason to expect. Booked minus expected has mean 0.
     """
     quarters = _quarters(calendar)
-    first, size = quarters[0], (reps.count + 1, len(quarters))
+    first, size = quarters[0], (reps.count, len(quarters))
     inside = (money["moment"] >= calendar.start) & (money["moment"] < calendar.end)
-    deals_booked, other = np.zeros(size), np.zeros(size)
-    for target, chosen in ((deals_booked, money["kind"] < 2), (other, money["kind"] >= 2)):
+    booked, other, expected = np.zeros(size), np.zeros(size), np.zeros(size)
+    for target, chosen in ((booked, money["kind"] < 2), (other, money["kind"] >= 2)):
         rows = np.flatnonzero(inside & chosen)
-        cell = (money["rep"][rows] + 1, quarter(money["moment"][rows]) - first)
-        np.add.at(target, cell, money["amount"][rows])
-    expected = np.zeros(size)
+        np.add.at(target, (money["rep"][rows], quarter(money["moment"][rows]) - first), money["amount"][rows])
     value = truth.win_this_week() * expected_booking(calendar, history)
     rows = np.flatnonzero(value > 0)
     mondays = calendar.mondays(history.week[rows])
-    owner = reps.owner_at(deals.rep[history.deal[rows]], mondays)
+    owner = accounts.owner_at(deals.account[history.deal[rows]], mondays, reps)
     begins = quarter(mondays)
     share = worked_share(np.minimum(quarter_start(begins + 1) - mondays, WEEK))
     cut = worked_share(np.clip(calendar.end - mondays, 0, WEEK))
     for place, part in ((begins - first, np.minimum(share, cut)), (begins + 1 - first, np.maximum(cut - share, 0.0))):
         fits = (place >= 0) & (place < size[1])
-        np.add.at(expected, (owner[fits] + 1, place[fits]), (value[rows] * part)[fits])
-    for table in (deals_booked, other, expected):
-        table[0] = table[1:].sum(axis=0)
-    return _tabulated(quarters, reps, booked=deals_booked, expected=expected, other=other)
+        np.add.at(expected, (owner[fits], place[fits]), (value[rows] * part)[fits])
+    sold = np.flatnonzero(money["kind"] < 2)
+    at = np.clip(quarter(money["moment"][sold]) - first, 0, len(quarters))
+    sales = np.zeros(len(quarters) + 1)
+    np.add.at(sales, at, money["amount"][sold])
+    return Ledger(booked=booked, expected=expected, other=other, sales=sales)
 
 
-def _tabulated(quarters: Ints, reps: Reps, *, booked: Floats, expected: Floats, other: Floats) -> Columns:
+def revenue_truth(calendar: Calendar, entries: Ledger) -> Columns:
+    """Booked and expected revenue by quarter for the company and each rep; renewals and credits are apart."""
+    quarters = _quarters(calendar)
+    booked, expected, other = (
+        np.concatenate([table.sum(axis=0, keepdims=True), table])
+        for table in (entries.booked, entries.expected, entries.other)
+    )
     entity, period = np.indices(booked.shape).reshape(2, -1)
-    names = ["company", *ids("R", np.arange(1, reps.count + 1), width=3).to_pylist()]
+    names = ["company", *ids("R", np.arange(1, len(booked)), width=3).to_pylist()]
     return {
         "level": words(("company", "rep"), (entity > 0).astype(np.int64)),
         "entity_id": words(names, entity),
@@ -168,27 +211,20 @@ def _tabulated(quarters: Ints, reps: Reps, *, booked: Floats, expected: Floats, 
     }
 
 
-def quota_versions(config: SimulationConfig, calendar: Calendar, money: Columns, reps: Reps) -> Columns:
-    """Quotas of all levels, set on the first day of each quarter from what was booked before."""
-    rng = stream(config, "quotas")
+def quota_versions(config: SimulationConfig, calendar: Calendar, sales: Floats, reps: Reps) -> Columns:
+    """Quotas of all levels, set on the first day of each quarter from what was booked before (`sales`, by quarter)."""
     quarters = _quarters(calendar)
-    sales = money["kind"] < 2
-    booked = np.bincount(
-        np.clip(quarter(money["moment"][sales]) - quarters[0], 0, len(quarters)),
-        weights=money["amount"][sales],
-        minlength=len(quarters) + 1,
-    )
     season = np.array([0.93, 1.0, 0.97, 1.1])[quarters % 4]
     plan = np.zeros(len(quarters))
     for number in range(len(quarters)):
         recent = slice(max(0, number - 4), number)
         first = p.PLAN_WIN_RATE * p.PLAN_AMOUNT_USD * config.deals / (4 * config.years)
-        level = float(np.mean(booked[recent] / season[recent])) if number else first
+        level = float(np.mean(sales[recent] / season[recent])) if number else first
         plan[number] = level * season[number] * p.QUOTA_STRETCH
     begin = np.maximum(quarter_start(quarters), calendar.start)
     working = (reps.hired[:, None] < begin + 60 * DAY) & (reps.left[:, None] > begin)
     ramp = np.clip((begin - reps.hired[:, None]) / (270 * DAY), 0.35, 1.0)
-    weight = working * ramp * rng.lognormal(0, 0.12, (reps.count, 1))
+    weight = working * ramp * Draws(config, "quotas")("weight").lognormal(0, 0.12, (reps.count, 1))
     by_rep = np.round(plan * weight / weight.sum(axis=0), -3)
     return _quota_rows(quarters, begin, by_rep, reps)
 

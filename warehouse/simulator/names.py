@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from warehouse.simulator import parameters as p
-from warehouse.simulator.moments import Floats, Ints
+from warehouse.simulator.moments import Draws, Floats, Ints
 from warehouse.simulator.writer import joined, words
 
 _FIRST = (
@@ -77,19 +77,21 @@ class Companies:
         )
 
 
-def companies(rng: np.random.Generator, n: int) -> Companies:
-    """`n` made-up companies."""
-    region = choose(rng, p.REGION_SHARE, n)
+def companies(draw: Draws, n: int, *, cell: int) -> Companies:
+    """`n` made-up companies; those of different cells never share a domain."""
+    region = choose(draw("region"), p.REGION_SHARE, n)
     by_region = np.zeros((len(p.REGIONS), len(p.COUNTRIES)))
     for index, (_, home, share) in enumerate(p.COUNTRIES):
         by_region[home, index] = share
-    stem, middle, form = (rng.integers(0, len(part), n) for part in (_STEM, _MIDDLE, _FORM))
+    parts = {"stem": _STEM, "middle": _MIDDLE, "form": _FORM}
+    stem, middle, form = (draw(name).integers(0, len(part), n) for name, part in parts.items())
     base = joined(words(_STEM, stem), words(_MIDDLE, middle))
-    domain = joined(pc.utf8_lower(base), pa.array(rng.integers(1, 100, n)).cast(pa.string()), ".example.com")
+    number = pa.array(draw("domain").integers(1, 100, n) + 100 * cell).cast(pa.string())
+    domain = joined(pc.utf8_lower(base), number, ".example.com")
     return Companies(
-        industry=choose(rng, [industry[1] for industry in p.INDUSTRIES], n),
-        employees=np.maximum(1.0, np.round(rng.lognormal(*p.LOG_EMPLOYEES, n))),
-        country=choose_by_row(rng, by_region[region]),
+        industry=choose(draw("industry"), [industry[1] for industry in p.INDUSTRIES], n),
+        employees=np.maximum(1.0, np.round(draw("employees").lognormal(*p.LOG_EMPLOYEES, n))),
+        country=choose_by_row(draw("country"), by_region[region]),
         region=region,
         name=joined(base, " ", words(_FORM, form)),
         domain=domain,
@@ -98,16 +100,18 @@ def companies(rng: np.random.Generator, n: int) -> Companies:
 
 def people(rng: np.random.Generator, n: int) -> tuple[Any, Any]:
     """Names of `n` made-up people and the local part of their addresses."""
-    first, last = words(_FIRST, rng.integers(0, len(_FIRST), n)), words(_LAST, rng.integers(0, len(_LAST), n))
+    draws = rng.random((n, 2))
+    first = words(_FIRST, (draws[:, 0] * len(_FIRST)).astype(np.int64))
+    last = words(_LAST, (draws[:, 1] * len(_LAST)).astype(np.int64))
     return joined(first, " ", last), pc.utf8_lower(joined(first, ".", last))
 
 
-def industry_text(rng: np.random.Generator, index: Ints, *, missing: float) -> Any:
+def industry_text(rng: np.random.Generator, index: Ints, *, missing: Floats | float) -> Any:
     """Industry as it stands in a CRM: some missing, some in another spelling."""
-    n, known = len(index), len(p.INDUSTRIES)
+    draws, known = rng.random((len(index), 2)), len(p.INDUSTRIES)
     spellings = [industry[0] for industry in p.INDUSTRIES] + [industry[3] for industry in p.INDUSTRIES]
-    written = np.where(rng.random(n) < p.MESSY_INDUSTRY, index + known, index)
-    return words(spellings, written, missing=rng.random(n) < missing)
+    written = np.where(draws[:, 0] < p.MESSY_INDUSTRY, index + known, index)
+    return words(spellings, written, missing=np.asarray(draws[:, 1] < missing))
 
 
 def country_text(rng: np.random.Generator, index: Ints) -> Any:
@@ -118,12 +122,31 @@ def country_text(rng: np.random.Generator, index: Ints) -> Any:
 
 
 def with_typos(rng: np.random.Generator, text: Any) -> Any:
-    """The text with a letter lost in a few rows."""
-    broken = pc.utf8_replace_slice(text, 2, 3, "")
-    return pc.if_else(pa.array(rng.random(len(text)) < p.TYPO), broken, text)
+    """The text mistyped in a few rows: a letter lost or doubled, two letters swapped, all in small letters, no form."""
+    draws = rng.random((len(text), 2))
+    wrong = np.flatnonzero(draws[:, 0] < p.TYPO)
+    kind = (draws[wrong, 1] * len(_MISTAKES)).astype(np.int64)
+    written = text.take(pa.array(wrong))
+    for number, mistake in enumerate(_MISTAKES):
+        written = pc.if_else(pa.array(kind == number), mistake(written), written)
+    return pc.replace_with_mask(text, pa.array(draws[:, 0] < p.TYPO), written)
 
 
-def employee_count(rng: np.random.Generator, employees: Floats, *, missing: float) -> Floats:
+_MISTAKES: tuple[Callable[[Any], Any], ...] = (
+    lambda text: pc.utf8_replace_slice(text, 2, 3, ""),
+    lambda text: pc.replace_substring_regex(text, r"^(...)(.)", r"\1\2\2"),
+    lambda text: pc.replace_substring_regex(text, r"^(..)(.)(.)", r"\1\3\2"),
+    pc.utf8_lower,
+    lambda text: pc.replace_substring_regex(text, r" \w+$", ""),
+)
+
+
+def other_address(local: Any) -> Any:
+    """The local part of an address as the same person writes it elsewhere: the first name's letter alone."""
+    return pc.replace_substring_regex(local, r"^(\w)\w*\.", r"\1.")
+
+
+def employee_count(rng: np.random.Generator, employees: Floats, *, missing: Floats | float) -> Floats:
     """Number of employees as it stands in a CRM: some missing, large ones rounded."""
     rounded = np.where(employees > 200, np.round(employees, -1), employees)
     return np.where(rng.random(len(employees)) < missing, np.nan, rounded)

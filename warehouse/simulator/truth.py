@@ -5,8 +5,8 @@ that begins at as_of, its latent quality (which holds profile, campaign, first r
 calendar, scenario included.
 
 *Deal*: P(is ever won), P(is won in (as_of, as_of + 180 days]) given that it is open at as_of, its stage and hidden
-momentum, its latent quality (which holds company, product, true competitor, first rep's skill, amount at opening and
-noise) and the calendar.
+momentum, whether a rival has appeared, its latent quality (which holds company, product, true competitor, first rep's
+skill, amount at opening and noise), who the rival would be, and the calendar.
 
 Both condition on more than anybody could see, and whatever can be seen up to as_of depends on the past of these
 states alone. So no model that uses only what was known at as_of has a lower expected log-loss than the truth. No
@@ -15,20 +15,29 @@ feature may read these files.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from warehouse.simulator import parameters as p
-from warehouse.simulator.deals import WON, DealRates, Deals, deal_rates
+from warehouse.simulator.deals import RIVAL, WON, DealRates, Deals, deal_rates
 from warehouse.simulator.leads import LeadPaths, LeadRates, Leads, lead_rates
-from warehouse.simulator.moments import DAY, Bools, Calendar, Floats, Ints, worked_share
+from warehouse.simulator.moments import DAY, WEEK, Bools, Calendar, Floats, Ints, worked_share
 from warehouse.simulator.pursuit import DealHistory
-from warehouse.simulator.writer import Columns, ids
+from warehouse.simulator.writer import Columns
 
 Array = npt.NDArray[Any]
 """Floats of either precision."""
+_BLOCK = 2_048
+"""Rows whose recursion is made at once: their arrays stay in the processor's cache."""
+
+
+def _by_block(rows: int, part: Callable[[Ints], Floats]) -> Floats:
+    """`part` of all rows, a block at a time."""
+    blocks = [part(np.arange(begin, min(begin + _BLOCK, rows))) for begin in range(0, rows, _BLOCK)]
+    return np.concatenate(blocks) if blocks else np.zeros(0)
 
 
 def lead_truth(calendar: Calendar, leads: Leads, paths: LeadPaths) -> Columns:
@@ -41,9 +50,11 @@ def lead_truth(calendar: Calendar, leads: Leads, paths: LeadPaths) -> Columns:
         day.append(np.full(len(open_then), days, np.int64))
     who, offset = np.concatenate(lead), np.concatenate(day)
     return {
-        "lead_id": ids("L", who + 1, width=6),
+        "lead_id": leads.ids(who),
         "as_of": leads.created[who] + offset * DAY,
-        "true_probability": _lead_probability(calendar, leads, paths, who, offset),
+        "true_probability": _by_block(
+            len(who), lambda rows: _lead_probability(calendar, leads, paths, who[rows], offset[rows])
+        ),
         "horizon_days": np.full(len(who), p.LEAD_HORIZON_DAYS),
     }
 
@@ -65,15 +76,22 @@ def _lead_probability(calendar: Calendar, leads: Leads, paths: LeadPaths, who: I
     return np.asarray(value[np.arange(len(who)), paths.states[offset, who].astype(np.int64)], np.float64)
 
 
+def _after_moods(value: Array, rates: DealRates) -> Array:
+    """The value of each stage and mode before momentum is lost or found and a rival may appear, shape (n, 4, 4)."""
+    stall, revive, enter = rates.stall[:, None], rates.revive[:, None], rates.enter[:, None]
+    kept = np.empty_like(value)
+    without, rival = value[:, :, :RIVAL], value[:, :, RIVAL:]
+    kept[:, :, 2] = rival[:, :, 0] + stall[:, :, 1] * (rival[:, :, 1] - rival[:, :, 0])
+    kept[:, :, 3] = rival[:, :, 1] + revive[:, :, 1] * (rival[:, :, 0] - rival[:, :, 1])
+    met = without + enter[:, :, None] * (rival - without)
+    kept[:, :, 0] = met[:, :, 0] + stall[:, :, 0] * (met[:, :, 1] - met[:, :, 0])
+    kept[:, :, 1] = met[:, :, 1] + revive[:, :, 0] * (met[:, :, 0] - met[:, :, 1])
+    return kept
+
+
 def _step_back(value: Array, rates: DealRates, *, advance: Array, lose: Array, win_value: Array | float) -> Array:
-    """One week backwards: the value of each state before the step, shape (n, 4, 2); a win is worth `win_value`."""
-    kept = np.stack(
-        [
-            value[:, :, 0] + rates.stall[:, None] * (value[:, :, 1] - value[:, :, 0]),
-            value[:, :, 1] + rates.revive[:, None] * (value[:, :, 0] - value[:, :, 1]),
-        ],
-        axis=2,
-    )
+    """One week backwards: the value of each state before the step, shape (n, 4, 4); a win is worth `win_value`."""
+    kept = _after_moods(value, rates)
     forward = np.minimum(rates.advance * advance[:, :, None], p.MOST_ADVANCE)
     lost = np.minimum(rates.lose * lose[:, None, None], p.MOST_LOSE)
     back = p.DEAL_REGRESS[:, None]
@@ -93,52 +111,61 @@ class DealTruth:
         self.as_of = np.where(history.is_opening, deals.opened[history.deal], mondays)
         self.first_step = history.week + history.is_opening
         self.stage = np.where(history.is_opening, history.after, history.stage)
-        self.stalled = history.stalled
-        self.won_ever = self._ever()
+        self.won_ever = self._ever(calendar)
+
+    def unforeseeing(self) -> Floats:
+        """P(ever won) as one sees it who learns of a change in the week after it has come."""
+        if not self.calendar.is_changed:
+            return self.won_ever
+        before = self.as_of - WEEK < self.calendar.change
+        return np.where(before, self._ever(self.calendar.unchanged), self.won_ever)
 
     def _calendar_factors(self, weeks: int) -> tuple[Floats, Floats]:
         return self.calendar.advance_by_week(weeks), self.calendar.lose_by_week(weeks)
 
-    def _ever(self) -> Floats:
+    def _ever(self, calendar: Calendar) -> Floats:
         """P(ever won), backwards over the ages of all deals at once; a deal of DEAL_WEEKS weeks is lost."""
-        deals, calendar = self.deals, self.calendar
+        deals = self.deals
         opening = calendar.week_of(deals.opened)
         age = self.first_step - opening[self.history.deal]
         order = np.argsort(age, kind="stable")
         bounds = np.searchsorted(age[order], np.arange(p.DEAL_WEEKS + 2))
-        advance, lose = self._calendar_factors(int(opening.max()) + p.DEAL_WEEKS + 1)
+        weeks = int(opening.max()) + p.DEAL_WEEKS + 1
+        advance, lose = calendar.advance_by_week(weeks), calendar.lose_by_week(weeks)
         rates = deal_rates(deals, np.arange(deals.count))
-        value = np.zeros((deals.count, len(p.STAGES), 2))
+        value = np.zeros((deals.count, len(p.STAGES), 4))
         result = np.zeros(len(age))
         for weeks_old in range(p.DEAL_WEEKS - 1, 0, -1):
             week = opening + weeks_old
             value = _step_back(value, rates, advance=advance[week], lose=lose[week], win_value=1.0)
             rows = order[bounds[weeks_old] : bounds[weeks_old + 1]]
-            result[rows] = value[self.history.deal[rows], self.stage[rows], self.stalled[rows].astype(np.int64)]
+            result[rows] = value[self.history.deal[rows], self.stage[rows], self.history.mode[rows]]
         return result
 
     def within_horizon(self) -> Floats:
         """P(won in (as_of, as_of + 180 days]): 26 steps backwards; the last may count in part, by working time."""
-        steps = p.DEAL_HORIZON_STEPS
-        rates = _single_precision(deal_rates(self.deals, self.history.deal))
-        advance, lose = self._calendar_factors(int(self.first_step.max()) + steps + 1)
-        last = self.as_of + p.DEAL_HORIZON_DAYS * DAY
-        share = worked_share((last - self.calendar.mondays(self.first_step + steps - 1)).clip(0)).astype(np.float32)
-        value: Array = np.zeros((len(share), len(p.STAGES), 2), np.float32)
+        factors = self._calendar_factors(int(self.first_step.max()) + p.DEAL_HORIZON_STEPS + 1)
+        advance, lose = (factor.astype(np.float32) for factor in factors)
+        return _by_block(len(self.as_of), lambda rows: self._soon(rows, advance=advance, lose=lose))
+
+    def _soon(self, rows: Ints, *, advance: Array, lose: Array) -> Floats:
+        steps, first = p.DEAL_HORIZON_STEPS, self.first_step[rows]
+        rates = _single_precision(deal_rates(self.deals, self.history.deal[rows]))
+        last = self.as_of[rows] + p.DEAL_HORIZON_DAYS * DAY
+        share = worked_share((last - self.calendar.mondays(first + steps - 1)).clip(0)).astype(np.float32)
+        value: Array = np.zeros((len(rows), len(p.STAGES), 4), np.float32)
         for step in range(steps - 1, -1, -1):
-            week = self.first_step + step
-            counted = share if step == steps - 1 else 1.0
-            factor, lost = advance[week].astype(np.float32), lose[week].astype(np.float32)
-            value = _step_back(value, rates, advance=factor, lose=lost, win_value=counted)
-        chosen = value[np.arange(len(share)), self.stage, self.stalled.astype(np.int64)]
-        return chosen.astype(np.float64)
+            counted, week = share if step == steps - 1 else 1.0, first + step
+            value = _step_back(value, rates, advance=advance[week], lose=lose[week], win_value=counted)
+        chosen = value[np.arange(len(rows)), self.stage[rows], self.history.mode[rows]]
+        return np.asarray(chosen.astype(np.float64))
 
     def win_this_week(self) -> Floats:
         """P(won in the step that begins at as_of), 0 for openings."""
         rates = deal_rates(self.deals, self.history.deal)
         advance, _ = self._calendar_factors(int(self.first_step.max()) + 1)
-        slow = self.stalled.astype(np.int64)
-        chance = rates.advance[np.arange(len(slow)), -1, slow] * advance[self.history.week, -1]
+        mode = self.history.mode
+        chance = rates.advance[np.arange(len(mode)), -1, mode] * advance[self.history.week, -1]
         return np.where(self._may_be_won(), np.minimum(chance, p.MOST_ADVANCE), 0.0)
 
     def _may_be_won(self) -> Bools:
@@ -148,7 +175,7 @@ class DealTruth:
         """The file of deal truths: rows up to the end."""
         kept = np.flatnonzero(self.as_of < self.calendar.end)
         return {
-            "opportunity_id": ids("D", self.history.deal[kept] + 1, width=6),
+            "opportunity_id": self.deals.ids(self.history.deal[kept]),
             "as_of": self.as_of[kept],
             "true_probability": self.won_ever[kept],
             "true_probability_180d": self.within_horizon()[kept],

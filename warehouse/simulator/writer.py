@@ -52,7 +52,7 @@ def _concatenate(values: Sequence[Any]) -> Any:
     return np.concatenate(values)
 
 
-def handovers(columns: Mapping[str, Any], *, thing: Ints, at: Ints, origin: int) -> Columns:
+def handovers(columns: Mapping[str, Any], *, thing: Ints, at: Ints, origin: int) -> tuple[Columns, Ints]:
     """Versions that change nothing but the owner: a copy of the version in force at the moment of each handover.
 
     Args:
@@ -62,7 +62,7 @@ def handovers(columns: Mapping[str, Any], *, thing: Ints, at: Ints, origin: int)
         origin: A moment before all others.
 
     Returns:
-        One row per handover, with its moment as both times.
+        One row per handover of a thing that has versions, with its moment as both times; and its thing's number.
     """
     second = 1_000_000
     span = 2**36
@@ -73,7 +73,7 @@ def handovers(columns: Mapping[str, Any], *, thing: Ints, at: Ints, origin: int)
     copies = rows_of(columns, before[held])
     copies["event_timestamp"] = at[moved[held]]
     copies["created_timestamp"] = at[moved[held]]
-    return copies
+    return copies, moved[held]
 
 
 def _arrow(values: Any, kind: pa.DataType) -> pa.Array:
@@ -82,57 +82,64 @@ def _arrow(values: Any, kind: pa.DataType) -> pa.Array:
     if pa.types.is_date32(kind):
         return pa.array(values.astype("datetime64[D]"), kind, from_pandas=True)
     if pa.types.is_timestamp(kind):
-        return pa.array(values.astype("int64"), pa.int64()).cast(kind)
+        return pa.array(values.astype("int64"), pa.int64(), mask=values >= NEVER).cast(kind)
     if pa.types.is_integer(kind) and values.dtype.kind == "f":
         empty = np.isnan(values)
         return pa.array(np.where(empty, 0, values).astype(np.int64), mask=empty)
     return pa.array(values, kind, from_pandas=True)
 
 
-def write_table(table: str, columns: Columns, *, folder: Path, end: int, id_prefix: str | None = None) -> int:
-    """Write what was known by `end` as `folder/<table>.parquet`, in the order in which it became known.
+def write_table(
+    table: str, columns: Columns, *, file: Path, end: int, id_prefix: str | None = None, first: int = 0
+) -> int:
+    """Write what was known by `end`, in the order in which it became known.
 
     Args:
         table: Canonical table.
         columns: Its columns; absent ones become null. `event_timestamp` and `created_timestamp` are microseconds.
-        folder: Where the file goes.
+        file: Parquet file to write; its folder is made if absent.
         end: The cut: rows that happened or became known later are left out.
-        id_prefix: For event tables: number the rows as they happened, with this prefix.
+        id_prefix: For event tables: number the rows as they became known, with this prefix.
+        first: Number before that of the first row.
 
     Returns:
         Number of rows written.
     """
     contract = CONTRACTS[table]
     event, created = columns["event_timestamp"], columns["created_timestamp"]
-    number = np.empty(len(event), np.int64)
-    number[np.argsort(event, kind="stable")] = np.arange(1, len(event) + 1)
     kept = np.flatnonzero((event <= end) & (created <= end))
-    order = kept[np.lexsort((number[kept], event[kept], created[kept]))]
-    if id_prefix is not None:
-        columns = {**columns, contract.key: ids(id_prefix, number, width=7)}
+    order = kept[np.lexsort((event[kept], created[kept]))]
     arrays = []
     for field in contract.arrow_schema:
         values = columns.get(field.name)
-        if field.name == "is_deleted" and values is None:
-            values = np.zeros(len(event), bool)
-        if values is None:
+        if id_prefix is not None and field.name == contract.key:
+            arrays.append(ids(id_prefix, np.arange(first + 1, first + len(order) + 1), width=7))
+        elif values is None and field.name == "is_deleted":
+            arrays.append(pa.array(np.zeros(len(order), bool)))
+        elif values is None:
             arrays.append(pa.nulls(len(order), field.type))
         else:
             arrays.append(_arrow(rows_of({"x": values}, order)["x"], field.type))
-    pq.write_table(pa.table(arrays, schema=contract.arrow_schema), folder / f"{table}.parquet", compression="zstd")
+    _write(pa.table(arrays, schema=contract.arrow_schema), file)
     return len(order)
 
 
-def write_truth(name: str, columns: Mapping[str, Any], *, folder: Path) -> int:
-    """Write a file of truths; `as_of` and columns ending in `_start` are times."""
+def write_truth(columns: Mapping[str, Any], *, file: Path) -> int:
+    """Write truths; `as_of` and columns ending in `_at` are times, those ending in `_start` dates."""
     arrays, fields = [], []
     for column, values in columns.items():
-        kind = UTC_MICROSECONDS if column == "as_of" else pa.date32() if column.endswith("_start") else None
+        is_time = column == "as_of" or column.endswith("_at")
+        kind = UTC_MICROSECONDS if is_time else pa.date32() if column.endswith("_start") else None
         array = _arrow(values, kind) if kind is not None else pa.array(values)
         arrays.append(array)
         fields.append(pa.field(column, array.type))
-    pq.write_table(pa.table(arrays, schema=pa.schema(fields)), folder / f"{name}.parquet", compression="zstd")
+    _write(pa.table(arrays, schema=pa.schema(fields)), file)
     return len(arrays[0])
+
+
+def _write(table: pa.Table, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, file, compression="zstd")
 
 
 def dates(moments: Ints) -> Any:
