@@ -58,7 +58,8 @@ def newest_versions(table: ir.Table, contract: Contract, at: datetime) -> ir.Tab
     told = known.group_by(contract.key).agg(_times=known.count())
     corrected = told.filter(told._times > 1).select(contract.key)
     once = known.anti_join(corrected, contract.key)
-    newest = _first_of_each(known.semi_join(corrected, contract.key), contract, by=TIME_COLUMNS)
+    # As a view of its own the small table is computed once for both joins.
+    newest = _first_of_each(known.semi_join(corrected.view(), contract.key), contract, by=TIME_COLUMNS)
     return once.union(newest.select(*once.columns), distinct=False)
 
 
