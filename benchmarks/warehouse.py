@@ -275,7 +275,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=2_000_000, help="rows of the timed works")
     parser.add_argument("--large", type=int, default=50_000_000, help="rows of the memory test")
-    parser.add_argument("--quick", action="store_true", help="200,000 rows, 3 runs, a million rows to read and for memory")
+    parser.add_argument(
+        "--quick", action="store_true", help="200,000 rows, 3 runs, a million rows to read and for memory"
+    )
     parser.add_argument("--check", action="store_true", help="exit 1 where a bar is missed")
     options = parser.parse_args()
     rows, large, runs = (200_000, 1_000_000, 3) if options.quick else (options.rows, options.large, RUNS)
