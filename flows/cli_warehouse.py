@@ -164,11 +164,15 @@ def quarantine_retry(
     source: SourceOption = None,
     mapping: MappingOption = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Folder of the source's files, for rows of views.")
+        Path | None, typer.Option("--data", help="Folder of the source's files, to read them anew.")
     ] = None,
     ids: Annotated[list[str] | None, typer.Option("--id", help="Only these rows.")] = None,
 ) -> None:
-    """Send quarantined rows through the mended mapping again; what passes now goes into the warehouse."""
+    """Send quarantined rows through the mended mapping again; what passes now goes into the warehouse.
+
+    A row that could not be read is held as it came and needs nothing else. One that broke the contract is held in
+    canonical columns: a mended mapping reaches it through the source's files, so give their folder.
+    """
     from flows.display import make_console
     from flows.parts import Platform
     from flows.warehouse_screen import print_retry
@@ -178,8 +182,12 @@ def quarantine_retry(
     platform = Platform.open(source)
     if mapping is not None:
         keep_mapping(platform.workspace, mapping)
+    if data is not None:
+        from warehouse.ingest import ingest
+
+        ingest(platform.source, data, platform.warehouse)
     report = retry_quarantine(platform.warehouse, platform.source, table=table, ids=ids or (), data=data)
-    print_retry(make_console(), report)
+    print_retry(make_console(), report, with_data=data is not None)
 
 
 @app.command("as-of")

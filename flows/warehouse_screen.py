@@ -137,16 +137,16 @@ def print_held(console: Console, rows: pa.Table, *, total: int) -> None:
         console.print("The quarantine holds no such row.")
 
 
-def print_retry(console: Console, report: RetryReport) -> None:
+def print_retry(console: Console, report: RetryReport, *, with_data: bool) -> None:
     """What became of the rows that were tried again."""
     console.print(
-        f"{report.tried:,} tried: {report.released:,} are in the warehouse now, {report.superseded:,} were superseded, "
+        f"{report.tried:,} tried: {report.released + report.superseded:,} are in the warehouse now, "
         f"{report.left_out:,} are no longer wanted by the mapping, {report.kept:,} stay"
     )
     for reason, rows in report.reasons.items():
         console.print(f"  stays: {reason} ({rows:,} rows)", soft_wrap=True)
-    if report.need_data:
-        console.print(f"{report.need_data:,} of them need the source's other files: give the folder with --data")
+    if report.kept and not with_data:
+        console.print("A mended mapping reaches rows in canonical columns through the source's files: give --data")
 
 
 def print_forgotten(console: Console, forgotten: Forgotten) -> None:
