@@ -5,7 +5,7 @@ SOURCE ?= simulated
 DATA ?=
 export DO_NOT_TRACK := true
 
-.PHONY: help demo test test-all lint format typecheck serve ui bench lock clean
+.PHONY: help demo test test-all lint format serve ui bench docs lock clean
 
 help: ## Print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,6 +36,11 @@ ui: .venv/.ready ## Start Prefect's, MLflow's and Evidently's pages on 127.0.0.1
 
 bench: .venv/.ready ## Benchmarks: work, peer, limit, ours, ratio, bar
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+docs: .venv/.ready ## Make the generated pages and schemas in docs/ anew
+	@$(BIN)/python -m warehouse.contract_pages docs/contracts
+	@$(BIN)/python -m warehouse.quality docs/quality.schema.json
+	@$(BIN)/python -c 'import json; from warehouse.mapping import mapping_json_schema; print(json.dumps(mapping_json_schema(), indent=2))' > docs/mapping.schema.json
 
 lock: ## Resolve pyproject.toml anew into requirements.lock (needs uv)
 	@uv pip compile pyproject.toml --group dev --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
