@@ -12,13 +12,14 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UnavailableError
 from common.locks import exclusive
 from warehouse.contracts import TIME_COLUMNS, Contract
+from warehouse.delta_files import files_between, small_files, statistics, write_parquet
 from warehouse.views import all_columns, create_view, first_row, literal, open_connection, parquet_relation, quoted
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class AppendOnlyTable:
         """Write many small files together as few large ones; rows and content stay. Says whether it did."""
         with self.lock():
             delta = self.opened_with_rows()
-            if delta is None or _small_files(delta) < _MANY_SMALL_FILES:
+            if delta is None or small_files(delta, below=_SMALL_FILE_BYTES) < _MANY_SMALL_FILES:
                 return False
             properties = self._properties(self.content(delta), origin="compaction")
             delta.optimize.compact(target_size=16 * _SMALL_FILE_BYTES, commit_properties=properties)
@@ -174,8 +175,8 @@ class AppendOnlyTable:
             actions.append(RemoveAction(path, data_change=True, deletion_timestamp=now))
             if rows.num_rows:
                 name = f"{uuid.uuid4()}.zstd.parquet"
-                size = _write_parquet(rows, self.path / name)
-                actions.append(AddAction(name, size, {}, now, True, _statistics(rows)))
+                size = write_parquet(rows, self.path / name)
+                actions.append(AddAction(name, size, {}, now, True, statistics(rows)))
         content = self._content_without(delta, rewritten)
         properties = self._properties(content, origin=origin)
         delta.create_write_transaction(actions, "append", delta.schema(), commit_properties=properties)
@@ -240,7 +241,7 @@ class AppendOnlyTable:
         Only a row with the same key and times can be equal, in a file whose span of time meets theirs; where there is
         none, which is the rule for new data, no other column is read.
         """
-        files = _files_between(delta, first, last)
+        files = files_between(delta, first, last)
         if delta is None or not files:
             return rows
         between = f" WHERE event_timestamp BETWEEN '{first.isoformat()}' AND '{last.isoformat()}'"
@@ -303,58 +304,3 @@ def _in_time_order(rows: pa.Table, contract: Contract) -> pa.Table:
     if bool(np.all(times[1:] >= times[:-1])):
         return rows
     return rows.sort_by([(name, "ascending") for name in ("event_timestamp", "created_timestamp", contract.key)])
-
-
-def _files_between(delta: DeltaTable | None, first: datetime, last: datetime) -> list[str]:
-    """Files whose rows may have happened in the span; those without statistics may."""
-    import pyarrow as pa
-
-    if delta is None:
-        return []
-    actions = pa.table(delta.get_add_actions(flatten=True))
-    lowest, highest = "min.event_timestamp", "max.event_timestamp"
-    if lowest not in actions.column_names or highest not in actions.column_names:
-        return list(delta.file_uris())
-    spans = {
-        Path(path).name: (low, high)
-        for path, low, high in zip(
-            *(actions.column(name).to_pylist() for name in ("path", lowest, highest)), strict=True
-        )
-    }
-    return [uri for uri in delta.file_uris() if _meets(spans[Path(uri).name], first, last)]
-
-
-def _meets(span: tuple[datetime | None, datetime | None], first: datetime, last: datetime) -> bool:
-    low, high = span
-    # Other writers' statistics may be cut to milliseconds.
-    margin = timedelta(milliseconds=1)
-    return low is None or high is None or (low - margin <= last and high + margin >= first)
-
-
-def _small_files(delta: DeltaTable) -> int:
-    import pyarrow as pa
-
-    sizes = pa.table(delta.get_add_actions(flatten=True)).column("size_bytes").to_pylist()
-    return sum(size < _SMALL_FILE_BYTES for size in sizes)
-
-
-def _write_parquet(rows: pa.Table, path: Path) -> int:
-    import pyarrow.parquet as pq
-
-    pq.write_table(rows, path, compression="zstd")
-    return path.stat().st_size
-
-
-def _statistics(rows: pa.Table) -> str:
-    """Delta's statistics of a file: the two times alone."""
-    import pyarrow.compute as pc
-
-    spans = {name: pc.min_max(rows.column(name)).as_py() for name in TIME_COLUMNS}
-    return json.dumps(
-        {
-            "numRecords": rows.num_rows,
-            "minValues": {name: span["min"].isoformat() for name, span in spans.items()},
-            "maxValues": {name: span["max"].isoformat() for name, span in spans.items()},
-            "nullCount": dict.fromkeys(TIME_COLUMNS, 0),
-        }
-    )
