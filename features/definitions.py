@@ -10,7 +10,7 @@ from typing import Any
 from common.errors import NotFoundError
 from common.settings import OnlineStoreSettings
 from common.workspace import Workspace
-from features.catalogue import SERVICES, ViewSpec, views_of
+from features.catalogue import SERVICES, OwnFields, ViewSpec, views_of
 from features.feast_import import feast
 
 _ENTITIES = {
@@ -18,6 +18,9 @@ _ENTITIES = {
     "opportunity_id": "A deal.",
     "rep_id": "A salesperson.",
     "segment_id": "Leads of one source and landing page.",
+    "account_id": "A company that buys or may buy.",
+    "stage_id": "A stage of a pipeline.",
+    "competitor_id": "A competitor, by name.",
     "series_id": "Company, region, team or rep.",
 }
 
@@ -37,12 +40,12 @@ def online_database(workspace: Workspace) -> Path:
     return workspace.features / "online.db"
 
 
-def served_views(tables: Collection[str]) -> tuple[ViewSpec, ...]:
-    """All views of all services that a warehouse with rows in `tables` can fill, each once."""
+def served_views(tables: Collection[str], *, extensions: OwnFields = ()) -> tuple[ViewSpec, ...]:
+    """All views of all services that a warehouse can fill, each once: see `views_of`."""
     views: dict[str, ViewSpec] = {}
     for service in SERVICES:
         try:
-            views |= {view.name: view for view in views_of(service, tables)}
+            views |= {view.name: view for view in views_of(service, tables, extensions=extensions)}
         except NotFoundError:
             continue  # this source has nothing for the service's model
     return tuple(views.values())
@@ -53,9 +56,15 @@ def repo_config(workspace: Workspace, online_store: OnlineStoreSettings) -> Any:
     from feast.repo_config import RepoConfig
 
     if online_store.kind == "redis":
-        online: dict[str, Any] = {"type": "redis", "connection_string": online_store.redis_address}
+        online: dict[str, Any] = {
+            "type": "features.online_store.RedisRowOnlineStore",
+            "connection_string": online_store.redis_address,
+        }
     else:
-        online = {"type": "sqlite", "path": str(online_database(workspace))}
+        online = {
+            "type": "features.online_store.SqliteRowOnlineStore",
+            "path": str(online_database(workspace).absolute()),
+        }
     return RepoConfig(
         project=project_of(workspace),
         provider="local",
@@ -67,19 +76,19 @@ def repo_config(workspace: Workspace, online_store: OnlineStoreSettings) -> Any:
     )
 
 
-def feast_objects(workspace: Workspace, tables: Collection[str]) -> list[Any]:
+def feast_objects(workspace: Workspace, tables: Collection[str], *, extensions: OwnFields = ()) -> list[Any]:
     """Entities, views and services for what the warehouse can fill."""
-    views = served_views(tables)
+    views = served_views(tables, extensions=extensions)
     entities = {key: _entity(key) for key in dict.fromkeys(view.join_key for view in views)}
     feature_views = {view.name: _feature_view(workspace, view, entities[view.join_key]) for view in views}
-    return [*entities.values(), *feature_views.values(), *_services(feature_views, tables)]
+    return [*entities.values(), *feature_views.values(), *_services(feature_views, tables, extensions)]
 
 
-def _services(feature_views: dict[str, Any], tables: Collection[str]) -> Iterable[Any]:
+def _services(feature_views: dict[str, Any], tables: Collection[str], extensions: OwnFields) -> Iterable[Any]:
     for service in SERVICES.values():
         if service.views[0] not in feature_views:
             continue
-        views = views_of(service.name, tables)
+        views = views_of(service.name, tables, extensions=extensions)
         projections = [feature_views[view.name][[feature.name for feature in view.features]] for view in views]
         yield feast().FeatureService(name=service.name, features=projections, description=service.about)
 
@@ -90,9 +99,13 @@ def _entity(key: str) -> Any:
 
 
 def _feature_view(workspace: Workspace, view: ViewSpec, entity: Any) -> Any:
+    from feast.data_format import ParquetFormat
+
     source = feast().FileSource(
         name=f"{view.name}_files",
         path=str(offline_folder(workspace, view)),
+        # Feast guesses the format by a file's name, and this is a folder.
+        file_format=ParquetFormat(),
         timestamp_field="event_timestamp",
         created_timestamp_column="created_timestamp",
     )

@@ -1,4 +1,4 @@
-"""What is materialized: the open leads and deals, and every rep and segment that a question can lead to."""
+"""What is materialized: the open leads and deals, and every other key that a question can lead to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 from features.specs import ViewSpec
 from features.spines import open_deal_spine, open_lead_spine
 from features.transform import canonical_tables, duckdb_sql
-from features.transformations.expressions import segment_of
+from features.transformations.expressions import segment_of, stage_key
 from warehouse.as_known import visible
 from warehouse.contracts import UTC_MICROSECONDS
 
@@ -34,6 +34,9 @@ def keys_to_materialize(warehouse: Warehouse, views: Iterable[ViewSpec], at: dat
         "opportunity_id": lambda: open_deal_spine(warehouse, at)["opportunity_id"].to_pylist(),
         "rep_id": lambda: _known_reps(warehouse, at),
         "segment_id": lambda: _known_segments(warehouse, at),
+        "account_id": lambda: _known_accounts(warehouse, at),
+        "stage_id": lambda: _known_of_deals(warehouse, at, "stage_id"),
+        "competitor_id": lambda: _known_of_deals(warehouse, at, "competitor_id"),
     }
     known: dict[str, list[str]] = {}
     moments: dict[str, pa.Table] = {}
@@ -62,6 +65,19 @@ def _known_reps(warehouse: Warehouse, at: datetime) -> list[str]:
 def _known_segments(warehouse: Warehouse, at: datetime) -> list[str]:
     leads = visible(canonical_tables()["leads"], at)
     return _distinct(warehouse, leads.select(key=segment_of(leads.source, leads.landing_page)))
+
+
+def _known_accounts(warehouse: Warehouse, at: datetime) -> list[str]:
+    """Accounts that deals were with, or that are on record."""
+    holders = [visible(canonical_tables()[name], at) for name in ("accounts", "opportunities")]
+    columns = [table.select(key=table.account_id) for table in holders]
+    return _distinct(warehouse, columns[0].union(*columns[1:]))
+
+
+def _known_of_deals(warehouse: Warehouse, at: datetime, key: str) -> list[str]:
+    deals = visible(canonical_tables()["opportunities"], at)
+    found = {"stage_id": stage_key(deals.pipeline, deals.stage), "competitor_id": deals.competitor}
+    return _distinct(warehouse, deals.select(key=found[key]))
 
 
 def _distinct(warehouse: Warehouse, keys: ir.Table) -> list[str]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import math
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from features.online_store_layout import aligned, entity_key, layout_of
+from features.online_store_rows import LayoutBook, RowStore
 from features.specs import ViewSpec
 
-_CHUNK = 500
-"""Ids per read: far below SQLite's limit of parameters."""
+if TYPE_CHECKING:
+    from features.online_store_rows import Found
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class OnlineAnswer:
         values: Feature name to one value per id; None where missing or expired.
         feature_timestamps: Oldest as_of of what was read for the id, expired values included; None where nothing was.
         expired: Names of the features that are missing because of their TTL, per id.
+        view_timestamps: View name to one as_of per id, expired ones included, None where nothing was read: the age of
+            each value is the moment asked about less this.
     """
 
     ids: tuple[str, ...]
@@ -34,6 +37,7 @@ class OnlineAnswer:
     values: dict[str, list[Any]]
     feature_timestamps: tuple[datetime | None, ...]
     expired: tuple[tuple[str, ...], ...]
+    view_timestamps: dict[str, tuple[datetime | None, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,49 +48,98 @@ class StoredRow:
     values: Mapping[str, Any]
 
 
-class OnlineReader:
-    """Reads views through Feast's online store.
+Asked: TypeAlias = "Sequence[tuple[ViewSpec, Sequence[str]]]"
+ReadAll: TypeAlias = "Callable[[Asked], list[dict[str, StoredRow]]]"
+"""Reads several views at once: per view, its rows by key."""
 
-    Feast does not enforce TTLs online (its issue 6821), answers in an order that changes from process to process, and
-    on Redis calls a missing entity present; so rows are read view by view with their timestamps and judged here.
+
+class OnlineReader:
+    """Reads views straight from their packed rows, from any thread.
+
+    Feast's own read neither enforces TTLs (its issue 6821) nor keeps an order of features; so rows are read with their
+    moments, by name, and judged by `AnswerBuilder`.
 
     Args:
-        store: A `feast.FeatureStore`.
+        rows: The online store, from `features.online_store_rows.open_rows`.
     """
 
-    def __init__(self, store: Any) -> None:
-        self._store = store
-        self._views: dict[str, Any] = {}
-        # SQLite's store shares one connection among threads.
-        self._turn: Any = threading.Lock() if store.config.online_store.type == "sqlite" else nullcontext()
+    def __init__(self, rows: RowStore) -> None:
+        self._rows = rows
+        self._layouts = LayoutBook(rows)
 
     def read(self, view: ViewSpec, keys: Sequence[str]) -> dict[str, StoredRow]:
-        """Rows of the view by key; keys that the store does not hold are absent."""
-        unique = list(dict.fromkeys(keys))
-        rows: dict[str, StoredRow] = {}
-        for start in range(0, len(unique), _CHUNK):
-            chunk = unique[start : start + _CHUNK]
-            entity_keys = [self._entity_key(view.join_key, key) for key in chunk]
-            with self._turn:
-                read = self._store.provider.online_read(self._store.config, self._feature_view(view), entity_keys)
-            for key, (moment, values) in zip(chunk, read, strict=True):
-                # Redis answers for a key it does not hold with nulls as of 1970.
-                if moment is not None and values is not None and _aware(moment) > _EPOCH:
-                    plain = {name: _plain(value) for name, value in values.items()}
-                    rows[key] = StoredRow(as_of=_aware(moment), values=plain)
+        """Rows of the view by key; keys that the store does not hold are absent.
+
+        Raises:
+            UnavailableError: if the store does not hold the view.
+        """
+        return self.read_all([(view, keys)])[0]
+
+    def read_all(self, asked: Asked) -> list[dict[str, StoredRow]]:
+        """`read` of several views, in one round trip where the store is on a network."""
+        if not any(keys for _, keys in asked):
+            return [{} for _ in asked]
+        keys = [[entity_key(key) for key in dict.fromkeys(keys)] for _, keys in asked]
+        found = self._rows.read([(view.name, stored) for (view, _), stored in zip(asked, keys, strict=True)])
+        return [self._decoded(view, each) for (view, _), each in zip(asked, found, strict=True)]
+
+    def _decoded(self, view: ViewSpec, found: Found) -> dict[str, StoredRow]:
+        wanted, rows = layout_of(view), {}
+        for key, row in found.rows.items():
+            layout = self._layouts.layout(view.name, row)
+            as_of = _EPOCH + timedelta(microseconds=found.state.as_of(row))
+            rows[key[1:].decode()] = StoredRow(as_of=as_of, values=aligned(layout.unpack(row), layout, wanted))
         return rows
 
-    def _feature_view(self, view: ViewSpec) -> Any:
-        if view.name not in self._views:
-            self._views[view.name] = self._store.get_feature_view(view.name)
-        return self._views[view.name]
 
-    @staticmethod
-    def _entity_key(name: str, value: str) -> Any:
-        from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-        from feast.protos.feast.types.Value_pb2 import Value
+def read_answer(
+    views: Sequence[ViewSpec],
+    ids: Sequence[str],
+    *,
+    at: datetime,
+    join_key: str,
+    own: Sequence[Mapping[str, StoredRow]],
+    read_all: ReadAll,
+) -> OnlineAnswer:
+    """The answer for some ids, given their own rows: views keyed by what these name are read next, all at once.
 
-        return EntityKey(join_keys=[name], entity_values=[Value(string_val=value)])
+    Args:
+        views: The service's views, in order.
+        ids: What was asked.
+        at: Moment of the question, aware.
+        join_key: Name of the ids' key.
+        own: Rows of each view keyed by the ids, in the views' order.
+        read_all: Reads the others.
+    """
+    answer = AnswerBuilder(ids, at=at)
+    mine = iter(own)
+    for place, view in enumerate(views):
+        if view.join_key == join_key:
+            answer.add_own(view, next(mine), is_first=place == 0)
+    others = [view for view in views if view.join_key != join_key]
+    for view, rows in zip(others, _read_on(answer, others, read_all), strict=True):
+        answer.add_foreign(view, rows)
+    return answer.answer(feature.name for view in views for feature in view.features)
+
+
+def _read_on(answer: AnswerBuilder, views: Sequence[ViewSpec], read_all: ReadAll) -> list[dict[str, StoredRow]]:
+    """Rows of the foreign views; for a key that nobody has seen, the row of those the view falls back on."""
+    asked = [(view, answer.keys_of(view.join_key)) for view in views]
+    found = read_all(asked)
+    strangers = [
+        {key: view.unseen(key) for key in keys if key not in rows} if view.unseen is not None else {}
+        for (view, keys), rows in zip(asked, found, strict=True)
+    ]
+    if not any(strangers):
+        return found
+    instead = [[other for others in each.values() for other in others] for each in strangers]
+    fallback = read_all(list(zip(views, instead, strict=True)))
+    for rows, unknown, known in zip(found, strangers, fallback, strict=True):
+        for key, others in unknown.items():
+            stand_in = next((known[other] for other in others if other in known), None)
+            if stand_in is not None:
+                rows[key] = stand_in
+    return found
 
 
 class AnswerBuilder:
@@ -104,6 +157,7 @@ class AnswerBuilder:
         self._values: dict[str, list[Any]] = {}
         self._oldest: list[datetime | None] = [None] * len(self.ids)
         self._expired: list[list[str]] = [[] for _ in self.ids]
+        self._times: dict[str, tuple[datetime | None, ...]] = {}
         self._keys: dict[str, list[str | None]] = {}
         self._keys_expired: dict[str, list[bool]] = {}
 
@@ -122,38 +176,35 @@ class AnswerBuilder:
                 for row, found in zip(mine, alive, strict=True)
             ]
 
-    def add_foreign(self, view: ViewSpec, read: Callable[[ViewSpec, Sequence[str]], Mapping[str, StoredRow]]) -> None:
-        """Read and take a view that is keyed by what an earlier view told, such as the lead's rep."""
+    def keys_of(self, join_key: str) -> list[str]:
+        """The keys that the ids' own rows name, each once."""
+        return list(dict.fromkeys(key for key in self._keys.get(join_key, []) if key is not None))
+
+    def add_foreign(self, view: ViewSpec, rows: Mapping[str, StoredRow]) -> None:
+        """Take the rows of a view that is keyed by what an own view told, such as the lead's rep."""
         keys = self._keys.get(view.join_key, [None] * len(self.ids))
-        rows = read(view, [key for key in keys if key is not None])
-        if view.unseen is not None:
-            strangers = {key: view.unseen(key) for key in keys if key is not None and key not in rows}
-            fallback = read(view, [other for others in strangers.values() for other in others]) if strangers else {}
-            stand_ins = {
-                key: next((fallback[other] for other in others if other in fallback), None)
-                for key, others in strangers.items()
-            }
-            rows = {**rows, **{key: row for key, row in stand_ins.items() if row is not None}}
         self._take(view, [rows.get(key) if key is not None else None for key in keys])
         for place, is_expired in enumerate(self._keys_expired.get(view.join_key, [])):
             if is_expired:
                 self._expired[place] += [feature.name for feature in view.features]
 
-    def answer(self) -> OnlineAnswer:
-        """The answer to what was taken."""
+    def answer(self, names: Iterable[str]) -> OnlineAnswer:
+        """The answer to what was taken, the features in the order of `names`."""
         return OnlineAnswer(
             ids=self.ids,
             found=tuple(self._found),
-            values=self._values,
+            values={name: self._values[name] for name in names},
             feature_timestamps=tuple(self._oldest),
             expired=tuple(tuple(names) for names in self._expired),
+            view_timestamps=self._times,
         )
 
     def _take(self, view: ViewSpec, rows: Sequence[StoredRow | None]) -> list[StoredRow | None]:
         """Add one row per id to the answer; gives back those that are alive."""
         alive: list[StoredRow | None] = []
-        for place, row in enumerate(rows):
-            known = row if row is not None and row.as_of <= self._at else None
+        visible = [row if row is not None and row.as_of <= self._at else None for row in rows]
+        self._times[view.name] = tuple(None if row is None else row.as_of for row in visible)
+        for place, known in enumerate(visible):
             is_expired = known is not None and self._at - known.as_of > timedelta(days=view.ttl_days)
             if known is not None:
                 before = self._oldest[place]
@@ -161,19 +212,8 @@ class AnswerBuilder:
             if is_expired:
                 self._expired[place] += [feature.name for feature in view.features]
             alive.append(None if is_expired else known)
+        values = [_NOTHING if row is None else row.values for row in alive]
         for feature in view.features:
-            self._values[feature.name] = [None if row is None else row.values.get(feature.name) for row in alive]
+            name = feature.name
+            self._values[name] = [each.get(name) for each in values]
         return alive
-
-
-def _plain(value: Any) -> Any:
-    """A Feast value as a Python one; None for null and NaN."""
-    kind = value.WhichOneof("val")
-    if kind is None or kind == "null_val":
-        return None
-    plain = getattr(value, kind)
-    return None if isinstance(plain, float) and math.isnan(plain) else plain
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from common.clock import parse_moment, utc
 from common.errors import InputError
+from features.catalogue import OwnFields
 from features.spines import OPEN_LEAD_STATUSES
 from warehouse.contracts import CONTRACTS, TIME_COLUMNS, Column
 
@@ -36,7 +37,9 @@ _SHAPES = {
 }
 
 
-def payload_tables(payload: Mapping[str, Any], *, join_key: str, at: datetime) -> tuple[str, dict[str, pa.Table]]:
+def payload_tables(
+    payload: Mapping[str, Any], *, join_key: str, at: datetime, extensions: OwnFields = ()
+) -> tuple[str, dict[str, pa.Table]]:
     """Check a payload and turn it into canonical tables.
 
     `lead` (or `deal`) is one record of canonical columns, or a list of its versions; `events` (or `activities`) is a
@@ -48,6 +51,7 @@ def payload_tables(payload: Mapping[str, Any], *, join_key: str, at: datetime) -
         payload: What the caller sent.
         join_key: `lead_id` or `opportunity_id`.
         at: The moment of scoring, aware; nothing may have happened later.
+        extensions: The source's own fields that a record may have beside the canonical columns.
 
     Returns:
         The thing's id, and the tables by name.
@@ -63,15 +67,16 @@ def payload_tables(payload: Mapping[str, Any], *, join_key: str, at: datetime) -
         raise _unknown(unknown[0], (shape.thing, shape.happenings))
     versions = _versions(payload, shape)
     first_id = versions[0][1].get(join_key, PAYLOAD_ID)
-    things = [_thing_row(record, field, shape, join_key, first_id, at=at) for field, record in versions]
+    own = dict(extensions).get(shape.thing_table, ())
+    things = [_thing_row(record, field, shape, join_key, first_id, at=at, own=own) for field, record in versions]
     identifier = str(things[0][join_key])
     happenings = [
         _happening_row(record, f"{shape.happenings}[{place}]", shape, join_key, identifier, place, at=at)
         for place, record in enumerate(_records(payload.get(shape.happenings, []), shape.happenings))
     ]
     return identifier, {
-        shape.thing_table: _table(shape.thing_table, things),
-        shape.happenings_table: _table(shape.happenings_table, happenings),
+        shape.thing_table: pa.Table.from_pylist(things, CONTRACTS[shape.thing_table].extended(own).arrow_schema),
+        shape.happenings_table: pa.Table.from_pylist(happenings, CONTRACTS[shape.happenings_table].arrow_schema),
     }
 
 
@@ -98,10 +103,17 @@ def _records(given: Any, field: str) -> list[Mapping[str, Any]]:
 
 
 def _thing_row(
-    record: Mapping[str, Any], field: str, shape: _Shape, join_key: str, identifier: Any, *, at: datetime
+    record: Mapping[str, Any],
+    field: str,
+    shape: _Shape,
+    join_key: str,
+    identifier: Any,
+    *,
+    at: datetime,
+    own: Sequence[Column],
 ) -> dict[str, Any]:
     defaults = {join_key: identifier, "status": shape.open_statuses[0]}
-    row = _row({**defaults, **_without_nulls(record)}, field, shape.thing_table)
+    row = canonical_row({**defaults, **_without_nulls(record)}, field, shape.thing_table, own=own)
     if row["status"] not in shape.open_statuses:
         raise InputError(
             f"'{field}.status' says that the {shape.thing} is decided; only an open one can be scored",
@@ -119,7 +131,7 @@ def _happening_row(
 ) -> dict[str, Any]:
     contract = CONTRACTS[shape.happenings_table]
     defaults = {contract.key: f"{PAYLOAD_ID}-{place}", join_key: identifier}
-    row = _row({**defaults, **_without_nulls(record)}, field, shape.happenings_table)
+    row = canonical_row({**defaults, **_without_nulls(record)}, field, shape.happenings_table)
     if "event_timestamp" not in row:
         raise _absent(f"{field}.event_timestamp", "when it happened")
     row.setdefault("created_timestamp", row["event_timestamp"])
@@ -148,9 +160,19 @@ def _without_nulls(record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if value is not None}
 
 
-def _row(record: Mapping[str, Any], field: str, table: str) -> dict[str, Any]:
-    """The record with its values in canonical types."""
-    contract = CONTRACTS[table]
+def canonical_row(record: Mapping[str, Any], field: str, table: str, *, own: Sequence[Column] = ()) -> dict[str, Any]:
+    """A record with its values in the types of a canonical table, checked against the contract, times apart.
+
+    Args:
+        record: Columns as an application sent them, without nulls.
+        field: How the sender knows the record, for messages.
+        table: The canonical table.
+        own: The source's own fields that the record may have beside the table's columns.
+
+    Raises:
+        InputError: naming the field that is missing, unknown, of a wrong type or out of range.
+    """
+    contract = CONTRACTS[table].extended(own)
     columns = {column.name: column for column in contract.columns}
     columns |= {name: Column(name=name, dtype="timestamp", about="") for name in TIME_COLUMNS}
     unknown = [name for name in record if name not in columns]
@@ -236,7 +258,3 @@ def _unknown(field: str, known: Any) -> InputError:
 
 def _absent(field: str, about: str) -> InputError:
     return InputError(f"'{field}' is missing", expected=about.rstrip("."), field=field)
-
-
-def _table(table: str, rows: list[dict[str, Any]]) -> pa.Table:
-    return pa.Table.from_pylist(rows, schema=CONTRACTS[table].arrow_schema)

@@ -11,16 +11,17 @@ from common.clock import utc
 from common.errors import ContractError, UnavailableError, shorten
 from common.settings import OnlineStoreSettings
 from common.workspace import Workspace
-from features.catalogue import SERVICES, VIEWS, features_of, service_of, views_of
-from features.definitions import feast_objects, offline_folder, online_database, repo_config, served_views
+from features.catalogue import SERVICES, OwnFields, own_fields, service_of, views_of
+from features.definitions import feast_objects, offline_folder, repo_config, served_views
 from features.feast_import import feast
-from features.online_reader import AnswerBuilder, OnlineAnswer, OnlineReader, StoredRow
+from features.online_reader import OnlineAnswer, OnlineReader, StoredRow, read_answer
 from features.specs import ViewSpec
 from features.view_files import ViewFiles, one_writer
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from features.online_store_rows import RowStore
     from warehouse.store import Warehouse
 
 __all__ = ["FeatureRepository", "OnlineAnswer"]
@@ -43,7 +44,8 @@ class FeatureRepository:
         self.online_store = online_store
         self._opened: Any = None
         self._reader_opened: OnlineReader | None = None
-        self._tables_known: tuple[str, ...] | None = None
+        self._rows_opened: RowStore | None = None
+        self._held: tuple[tuple[str, ...], OwnFields] | None = None
         self._services: dict[str, Any] = {}
         self._threads = threading.local()
 
@@ -53,18 +55,16 @@ class FeatureRepository:
         Returns:
             Names of the registered views.
         """
-        self._tables_known = None
+        self._held = None
         with one_writer(self.workspace.features):
             store = self._store()
-            objects = feast_objects(self.workspace, self._tables())
+            objects = feast_objects(self.workspace, self._tables(), extensions=self._own_fields())
             names = {each.name for each in objects}
             stale = [*store.list_feature_services(), *store.list_feature_views()]
             store.apply(objects, objects_to_delete=[each for each in stale if each.name not in names], partial=False)
-            if self.online_store.kind == "sqlite":
-                self._let_readers_pass()
         self._services.clear()
         self._reader_opened = None
-        return tuple(view.name for view in served_views(self._tables()))
+        return tuple(view.name for view in self.served_views())
 
     def build(self, service: str, spine: pa.Table, *, progress: Progress | None = None) -> int:
         """Compute the service's views on a spine and keep them; rows that are there already are reused.
@@ -72,7 +72,7 @@ class FeatureRepository:
         Args:
             service: Name of the feature service.
             spine: Columns of `features.spines`: the join key, as_of, and the foreign keys of the other views.
-            progress: Told the view, views done, views in all.
+            progress: Told the view, its rows done, its rows to compute.
 
         Returns:
             Rows computed, over all views.
@@ -81,7 +81,7 @@ class FeatureRepository:
             ContractError: if the spine lacks a key.
             NotFoundError: if the service does not exist or the warehouse lacks its tables.
         """
-        views = views_of(service, self._tables())
+        views = self.views(service)
         _check_spine(service, spine, views)
         with one_writer(self.workspace.features):
             return self._build({view.name: spine for view in views}, progress=progress)
@@ -98,42 +98,58 @@ class FeatureRepository:
             UnavailableError: if rows of the spine have not been built.
             NotFoundError: if the service does not exist or the warehouse lacks its tables.
         """
-        views = views_of(service, self._tables())
+        views = self.views(service)
         _check_spine(service, spine, views)
         for view in views:
             self._check_built(view, spine)
-        frame = spine.to_pandas().rename(columns={"as_of": "event_timestamp"})
-        # Values recorded after the row's moment are never visible.
+        asked = spine.select(list(dict.fromkeys(["as_of", *(view.join_key for view in views)])))
+        asked = asked.rename_columns({"as_of": "event_timestamp"})
+        # Values recorded after the row's moment are never visible. Feast hands an Arrow table to our store as it is.
         job = self._store().get_historical_features(
-            entity_df=frame, features=self._service(service), filter_by_created_timestamp=True
+            entity_df=asked, features=self._service(service), filter_by_created_timestamp=True
         )
         joined = job.to_arrow()
-        for feature in features_of(service, self._tables()):
+        for feature in (feature for view in views for feature in view.features):
             spine = spine.append_column(feature.name, joined[feature.name].cast(feature.arrow_type))
         return spine
 
     def materialize(self, at: datetime, *, progress: Progress | None = None) -> dict[str, int]:
-        """Compute everything open at `at`, as `build` does, and write it to the online store.
+        """Compute everything open at `at`, as `build` does, and make the online store hold it, as of `at`.
 
         Views of reps and segments are written for every rep and segment known at `at`, and for one that nobody has
-        seen.
+        seen. Only rows whose values changed are written; what is not open any more is removed. Killed and run again,
+        it does what is left; readers go on meanwhile. See `features.materializing`.
 
         Args:
             at: The moment, aware.
-            progress: Told the view, views done, views in all.
+            progress: Told the view, views done, views in all; then the view, rows done, rows in all.
 
         Returns:
             Rows written, by view.
+
+        Raises:
+            InputError: if the online store holds a view as of a later moment.
         """
+        from features.materializing import replace_rows
         from features.online_keys import keys_to_materialize
 
-        moments = keys_to_materialize(self.warehouse, served_views(self._tables()), utc(at))
+        moments = keys_to_materialize(self.warehouse, self.served_views(), utc(at))
         written: dict[str, int] = {}
         with one_writer(self.workspace.features):
             self._build(moments, progress=progress)
             for name, keys in moments.items():
-                written[name] = self._write_online(VIEWS[name], utc(at), keys)
+                view = self._view(name)
+                rows = self._files(view).rows_at(utc(at), keys)
+                changes = replace_rows(self._online_rows(), view, rows, at=at, progress=progress)
+                written[name] = changes.written
         return written
+
+    def empty_online(self) -> None:
+        """Forget everything that was materialized, so that an earlier moment can be."""
+        with one_writer(self.workspace.features):
+            for view in self.served_views():
+                self._online_rows().drop(view.name)
+                self._online_rows().prepare(view.name)
 
     def online(self, service: str, ids: Sequence[str], *, at: datetime) -> OnlineAnswer:
         """Read the service's features of some ids from the online store.
@@ -150,20 +166,16 @@ class FeatureRepository:
             UnavailableError: if the repository was never applied.
             NotFoundError: if the service does not exist or the warehouse lacks its tables.
         """
-        views = views_of(service, self._tables())
+        views, key = self.views(service), SERVICES[service].join_key
         reader = self._reader()
-        answer = AnswerBuilder(ids, at=utc(at))
-        for place, view in enumerate(views):
-            if view.join_key == SERVICES[service].join_key:
-                answer.add_own(view, reader.read(view, ids), is_first=place == 0)
-            else:
-                answer.add_foreign(view, reader.read)
-        return answer.answer()
+        own = reader.read_all([(view, ids) for view in views if view.join_key == key])
+        return read_answer(views, ids, at=utc(at), join_key=key, own=own, read_all=reader.read_all)
 
     def from_payload(self, service: str, payload: Mapping[str, Any], *, at: datetime) -> OnlineAnswer:
         """Compute the service's features of a lead or deal that a caller describes, by the same transformations.
 
-        Views of its rep and segment are read online.
+        Views of its rep, segment and the like are read online, and so are views that compare it with others of its
+        kind, if the thing is known there.
 
         Args:
             service: `lead_score_v1` or `deal_win_v1`.
@@ -179,55 +191,29 @@ class FeatureRepository:
         from features.transform import compute
 
         key = service_of(service).join_key
-        views = views_of(service, self._tables())
-        identifier, given = payload_tables(payload, join_key=key, at=at)
+        views = self.views(service)
+        identifier, given = payload_tables(payload, join_key=key, at=at, extensions=self._own_fields())
         moments = _one_moment(key, identifier, utc(at))
-        answer = AnswerBuilder([identifier], at=utc(at))
         connection = self._scratch()
         for name, table in given.items():
             connection.register(name, table)
-        for place, view in enumerate(views):
-            if view.join_key == key:
-                row = compute(view, moments, connection).to_pylist()[0]
-                answer.add_own(view, {identifier: StoredRow(as_of=utc(at), values=row)}, is_first=place == 0)
-            else:
-                answer.add_foreign(view, self._reader().read)
-        return answer.answer()
+        read_all = self._reader().read_all
+        # What comes of comparing it with others a payload cannot tell: it is read online if the thing is known there.
+        own = [
+            {identifier: StoredRow(as_of=utc(at), values=compute(view, moments, connection).to_pylist()[0])}
+            if view.own_rows_only
+            else read_all([(view, [identifier])])[0]
+            for view in views
+            if view.join_key == key
+        ]
+        return read_answer(views, [identifier], at=utc(at), join_key=key, own=own, read_all=read_all)
 
     def _build(self, spines: Mapping[str, pa.Table], *, progress: Progress | None) -> int:
-        from features.transform import compute
+        from features.building import build_views
 
-        fingerprint = self.warehouse.fingerprint()
-        connection: Any = None
-        computed = 0
-        for done, (name, spine) in enumerate(spines.items()):
-            if progress is not None:
-                progress(name, done, len(spines))
-            files = self._files(VIEWS[name])
-            files.prepare(fingerprint)
-            missing = files.missing(spine.select([VIEWS[name].join_key, "as_of"]))
-            if missing.num_rows:
-                connection = connection or self.warehouse.duckdb()
-                files.add(compute(VIEWS[name], missing, connection))
-            computed += missing.num_rows
-        if progress is not None:
-            progress("features", len(spines), len(spines))
-        return computed
-
-    def _write_online(self, view: ViewSpec, at: datetime, keys: pa.Table) -> int:
-        """Write the computed rows of `keys` at `at` by Feast's own conversion and write path."""
-        from feast.utils import _convert_arrow_to_proto
-
-        store = self._store()
-        feature_view = store.get_feature_view(view.name)
-        join_keys = {column.name: column.dtype.to_value_type() for column in feature_view.entity_columns}
-        rows = self._files(view).rows_at(at, keys)
-        # One record batch at a time: Feast converts only the first chunk of a table.
-        for batch in rows.to_batches(max_chunksize=10_000):
-            store.provider.online_write_batch(
-                store.config, feature_view, _convert_arrow_to_proto(batch, feature_view, join_keys), progress=None
-            )
-        return int(rows.num_rows)
+        wanted = [(self._files(self._view(name)), spine) for name, spine in spines.items()]
+        builds = build_views(self.warehouse, wanted, scratch=self.workspace.features / ".scratch", progress=progress)
+        return sum(build.computed for build in builds.values())
 
     def _check_built(self, view: ViewSpec, spine: pa.Table) -> None:
         missing = self._files(view).missing(spine.select([view.join_key, "as_of"]))
@@ -241,10 +227,31 @@ class FeatureRepository:
     def _files(self, view: ViewSpec) -> ViewFiles:
         return ViewFiles(offline_folder(self.workspace, view), view)
 
+    def views(self, service: str) -> tuple[ViewSpec, ...]:
+        """The service's views as this warehouse fills them, the source's own fields among the features.
+
+        Raises:
+            NotFoundError: if the service does not exist or the warehouse lacks its tables.
+        """
+        return views_of(service, self._tables(), extensions=self._own_fields())
+
+    def served_views(self) -> tuple[ViewSpec, ...]:
+        """All views of all services that this warehouse can fill, each once."""
+        return served_views(self._tables(), extensions=self._own_fields())
+
+    def _view(self, name: str) -> ViewSpec:
+        return next(view for view in self.served_views() if view.name == name)
+
     def _tables(self) -> tuple[str, ...]:
-        if self._tables_known is None:
-            self._tables_known = self.warehouse.tables()
-        return self._tables_known
+        return self._holdings()[0]
+
+    def _own_fields(self) -> OwnFields:
+        return self._holdings()[1]
+
+    def _holdings(self) -> tuple[tuple[str, ...], OwnFields]:
+        if self._held is None:
+            self._held = self.warehouse.tables(), own_fields(self.warehouse)
+        return self._held
 
     def _store(self) -> Any:
         if self._opened is None:
@@ -254,15 +261,22 @@ class FeatureRepository:
     def _service(self, name: str) -> Any:
         """Feast's object of a service, fetched once: fetching costs milliseconds."""
         if name not in self._services:
-            self._require_applied()
+            self.require_applied()
             self._services[name] = self._store().get_feature_service(name)
         return self._services[name]
 
     def _reader(self) -> OnlineReader:
         if self._reader_opened is None:
-            self._require_applied()
-            self._reader_opened = OnlineReader(self._store())
+            self.require_applied()
+            self._reader_opened = OnlineReader(self._online_rows())
         return self._reader_opened
+
+    def _online_rows(self) -> RowStore:
+        if self._rows_opened is None:
+            from features.online_store_rows import open_rows
+
+            self._rows_opened = open_rows(self.workspace, self.online_store)
+        return self._rows_opened
 
     def _scratch(self) -> Any:
         """A DuckDB connection of this thread's own, for a payload's few rows; opening one costs more than using it."""
@@ -273,22 +287,13 @@ class FeatureRepository:
             self._threads.connection.execute("SET threads = 1")
         return self._threads.connection
 
-    def _require_applied(self) -> None:
+    def require_applied(self) -> None:
+        """Raise an `UnavailableError` if the repository was never applied."""
         if not (self.workspace.features / "registry.db").is_file():
             raise UnavailableError(
                 f"The feature repository of workspace '{self.workspace.name}' was never applied",
                 next_step="build the features first: `salience features build`",
             )
-
-    def _let_readers_pass(self) -> None:
-        """Let services read the SQLite online store while it is written."""
-        import sqlite3
-
-        connection = sqlite3.connect(online_database(self.workspace))
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        finally:
-            connection.close()
 
 
 def _check_spine(service: str, spine: pa.Table, views: Iterable[ViewSpec]) -> None:

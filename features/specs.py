@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pyarrow as pa
+
+from warehouse.contracts import EXTENSION_PREFIX, Column
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -27,6 +29,13 @@ Group = Literal[
     "segment",
     "time",
 ]
+
+DType = Literal["float", "int", "bool", "category"]
+
+OWN_FIELD_TYPES: dict[str, DType] = {"string": "category", "float": "float", "int": "int", "bool": "bool"}
+"""Types of a source's own fields that can be features, and the type of the feature; times and days cannot."""
+
+DEFAULT_OWNER = "sales analytics"
 
 _ARROW_TYPES: dict[str, pa.DataType] = {
     "float": pa.float64(),
@@ -50,16 +59,18 @@ class FeatureSpec:
         direction: Sign the business knows (more is better for the outcome: 1), for monotone constraints; 0 where
             unknown.
         phrase: The reason in words, with `{value}`.
+        needs: Table the feature needs beside those of its view; without rows in it the feature is left out.
     """
 
     name: str
-    dtype: Literal["float", "int", "bool", "category"]
+    dtype: DType
     about: str
     unit: str
     window: str | None = None
     group: Group
     direction: Literal[-1, 0, 1] = 0
     phrase: str
+    needs: str | None = None
 
     @property
     def arrow_type(self) -> pa.DataType:
@@ -83,6 +94,11 @@ class ViewSpec:
             online path reads first, to know where to read next.
         unseen: For views read through a foreign key: the keys to fall back on, in order, when a key was never seen;
             they are materialized with it, so that training and serving treat a new rep or segment alike.
+        own_rows_only: Whether a row rests on nothing but rows that carry its own join key (a lead's versions and
+            events), and not on a comparison with others; the stream then reads these alone. A test holds it to that.
+        extends: Table whose own fields of the source (`custom_…`) are features of this view too; None for none.
+        own_fields: Those fields, once a warehouse is known: see `on`.
+        owner: Who answers for the definitions.
     """
 
     name: str
@@ -94,6 +110,27 @@ class ViewSpec:
     transformation: Transformation
     foreign_keys: tuple[tuple[str, str], ...] = ()
     unseen: Callable[[str], tuple[str, ...]] | None = None
+    own_rows_only: bool = False
+    extends: str | None = None
+    own_fields: tuple[Column, ...] = ()
+    owner: str = DEFAULT_OWNER
+
+    def on(self, tables: Collection[str], own_fields: Sequence[Column] = ()) -> ViewSpec:
+        """This view as a warehouse can fill it.
+
+        Args:
+            tables: Tables with rows; features that need another are left out.
+            own_fields: The source's own fields of the table `extends` that may be features; they come last.
+        """
+        held = tuple(feature for feature in self.features if feature.needs is None or feature.needs in tables)
+        held += tuple(_own_feature(column) for column in own_fields)
+        return replace(self, features=held, own_fields=tuple(own_fields))
+
+    @property
+    def read_tables(self) -> tuple[str, ...]:
+        """Every table that the view's values can depend on."""
+        needed = (feature.needs for feature in self.features if feature.needs is not None)
+        return tuple(dict.fromkeys([*self.tables, *needed]))
 
     @property
     def schema(self) -> pa.Schema:
@@ -105,6 +142,18 @@ class ViewSpec:
         return pa.schema([*fields, pa.field("event_timestamp", time), pa.field("created_timestamp", time)])
 
 
+def _own_feature(column: Column) -> FeatureSpec:
+    words = column.name.removeprefix(EXTENSION_PREFIX).replace("_", " ")
+    return FeatureSpec(
+        name=column.name,
+        dtype=OWN_FIELD_TYPES[column.dtype],
+        unit="as in the source",
+        group="fit",
+        about=f"The source's own field: {column.about.rstrip('.') or words}.",
+        phrase=f"its {words} is {{value}}",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class ServiceSpec:
     """What a model version reads.
@@ -114,9 +163,11 @@ class ServiceSpec:
         about: Which model reads it.
         join_key: Column that names the scored thing.
         views: Names of its views, the scored thing's own first.
+        owner: Who answers for it.
     """
 
     name: str
     about: str
     join_key: str
     views: tuple[str, ...]
+    owner: str = DEFAULT_OWNER

@@ -1,7 +1,7 @@
 """Spines: which thing is to be scored at which moment, and under which keys its other views are found.
 
 Every spine is a `pa.Table` of the join key, `as_of` (UTC, microseconds) and the foreign keys of the service's other
-views (`rep_id`, `segment_id`), as known at as_of, in the order (as_of, join key), without duplicates.
+views (`rep_id`, `segment_id`, `account_id`, …), as known at as_of, in the order (as_of, join key), without duplicates.
 
 A thing is in a spine while it is *known to be open* at as_of, for that is when it would have been scored. A row whose
 outcome had happened by as_of, but was recorded later, is therefore kept: nobody knew. It has no outcome within
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from common.clock import utc
 from features.transform import canonical_tables, duckdb_sql
-from features.transformations.expressions import segment_of
+from features.transformations.expressions import segment_of, stage_key
 from features.transformations.history import is_not_deleted, known_path
 from features.transformations.series_history import series_bookings
 from warehouse.contracts import CONTRACTS, UTC_MICROSECONDS
@@ -37,7 +37,16 @@ OPEN_LEAD_STATUSES = ("new", "working", "qualified")
 LEAD_SPINE = pa.schema(
     [("lead_id", pa.string()), ("as_of", UTC_MICROSECONDS), ("rep_id", pa.string()), ("segment_id", pa.string())]
 )
-DEAL_SPINE = pa.schema([("opportunity_id", pa.string()), ("as_of", UTC_MICROSECONDS), ("rep_id", pa.string())])
+DEAL_SPINE = pa.schema(
+    [
+        ("opportunity_id", pa.string()),
+        ("as_of", UTC_MICROSECONDS),
+        ("rep_id", pa.string()),
+        ("account_id", pa.string()),
+        ("stage_id", pa.string()),
+        ("competitor_id", pa.string()),
+    ]
+)
 SERIES_SPINE = pa.schema([("series_id", pa.string()), ("as_of", UTC_MICROSECONDS)])
 
 
@@ -94,7 +103,7 @@ def deal_history_spine(warehouse: Warehouse, *, mode: Literal["stage_entries", "
         until: Newest as_of, inclusive; aware.
 
     Returns:
-        Columns opportunity_id, as_of, rep_id.
+        Columns opportunity_id, as_of, rep_id, account_id, stage_id, competitor_id.
     """
     connection = warehouse.duckdb()
     path = _deal_path()
@@ -115,7 +124,7 @@ def open_deal_spine(warehouse: Warehouse, at: datetime) -> pa.Table:
         at: The moment, aware.
 
     Returns:
-        Columns opportunity_id, as_of, rep_id.
+        Columns opportunity_id, as_of, rep_id, account_id, stage_id, competitor_id.
     """
     return _ordered(warehouse.duckdb(), _known_open(_deal_path().mutate(as_of=_moment(at)), ("open",), at), DEAL_SPINE)
 
@@ -158,7 +167,12 @@ def _deal_path() -> ir.Table:
 
     path = known_path(canonical_tables()["opportunities"], CONTRACTS["opportunities"])
     by_deal = ibis.window(group_by="opportunity_id", order_by="known_from")
-    return path.mutate(place=ibis.row_number().over(by_deal), stage_before=path.stage.lag().over(by_deal))
+    return path.mutate(
+        place=ibis.row_number().over(by_deal),
+        stage_before=path.stage.lag().over(by_deal),
+        stage_id=stage_key(path.pipeline, path.stage),
+        competitor_id=path.competitor,
+    )
 
 
 def _known_open(path: ir.Table, statuses: tuple[str, ...], until: datetime) -> ir.Table:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from common.errors import ContractError
 from features.specs import ViewSpec
-from warehouse.contracts import CONTRACTS
+from warehouse.contracts import CONTRACTS, TIME_COLUMNS
 
 if TYPE_CHECKING:
     import duckdb
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 SPINE = "spine"
 """Name under which the moments asked for are registered on a connection."""
+
+_WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+_SQL_TYPES = {"float": "DOUBLE", "int": "BIGINT", "bool": "BOOLEAN", "category": "VARCHAR"}
 
 
 @cache
@@ -42,12 +45,39 @@ def duckdb_sql(rows: ir.Table) -> str:
 
 
 @cache
-def view_sql(view: ViewSpec) -> str:
-    """The view's maths as DuckDB SQL over the canonical tables and the table `spine` (join key, as_of)."""
+def view_expression(view: ViewSpec) -> ir.Table:
+    """The view's maths over `canonical_tables` and the table `spine` (join key, as_of)."""
     import ibis
 
     spine = ibis.table({view.join_key: "string", "as_of": "timestamp('UTC', 6)"}, name=SPINE)
-    return duckdb_sql(view.transformation(spine, canonical_tables()))
+    return view.transformation(spine, tables_of(view))
+
+
+@cache
+def tables_of(view: ViewSpec) -> dict[str, ir.Table]:
+    """The canonical tables as the view's maths reads them: with the source's own fields that are its features."""
+    import ibis
+
+    tables = dict(canonical_tables())
+    if view.extends is not None and view.own_fields:
+        contract = CONTRACTS[view.extends].extended(view.own_fields)
+        tables[view.extends] = ibis.table(ibis.Schema.from_pyarrow(contract.arrow_schema), name=view.extends)
+    return tables
+
+
+@cache
+def view_sql(view: ViewSpec) -> str:
+    """The view's maths as DuckDB SQL over the canonical tables and the table `spine` (join key, as_of)."""
+    return duckdb_sql(view_expression(view))
+
+
+@cache
+def tables_read(view: ViewSpec) -> tuple[str, ...]:
+    """Canonical tables that the view's maths reads, whether it needs rows in them or not."""
+    import ibis.expr.operations as ops
+
+    found = {table.name for table in view_expression(view).op().find(ops.UnboundTable)}
+    return tuple(name for name in CONTRACTS if name in found)
 
 
 def compute(view: ViewSpec, moments: pa.Table, connection: duckdb.DuckDBPyConnection) -> pa.Table:
@@ -76,3 +106,40 @@ def compute(view: ViewSpec, moments: pa.Table, connection: duckdb.DuckDBPyConnec
         )
     rows = rows.append_column("event_timestamp", rows["as_of"]).append_column("created_timestamp", rows["as_of"])
     return rows.select(view.schema.names).cast(view.schema)
+
+
+def stored_sql(view: ViewSpec, connection: duckdb.DuckDBPyConnection) -> str:
+    """`view_sql` in the columns and types of `view.schema`, as `compute` gives them.
+
+    Args:
+        view: The view.
+        connection: Shows the canonical tables and the table `spine`; times may lack their time zone, and are UTC then.
+
+    Raises:
+        ContractError: if the maths gives a column whose values its declared type cannot hold.
+    """
+    sql = view_sql(view)
+    given = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE {sql}").fetchall()}
+    declared = {feature.name: feature.dtype for feature in view.features}
+    declared |= {column: "category" for column, _ in view.foreign_keys}
+    wrong = [name for name, dtype in declared.items() if not _holds(dtype, given.get(name))]
+    if wrong:
+        raise ContractError(
+            f"View {view.name} computes {', '.join(wrong)} in another type than the catalogue says",
+            expected=", ".join(declared[name] for name in wrong),
+            got=", ".join(given.get(name, "no such column") for name in wrong),
+        )
+    columns = [f'"{view.join_key}"']
+    columns += [f'CAST("{name}" AS {_SQL_TYPES[dtype]}) AS "{name}"' for name, dtype in declared.items()]
+    columns += [f"make_timestamptz(epoch_us(as_of)) AS {time}" for time in TIME_COLUMNS]
+    return f"SELECT {', '.join(columns)} FROM ({sql})"  # noqa: S608 - names come from the catalogue
+
+
+def _holds(dtype: str, given: str | None) -> bool:
+    if given is None:
+        return False
+    if dtype == "int":
+        return given in _WHOLE_NUMBERS
+    if dtype == "float":
+        return given in ("DOUBLE", "FLOAT", *_WHOLE_NUMBERS) or given.startswith("DECIMAL")
+    return given == _SQL_TYPES[dtype]

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.cli_features import app as features_app
 from flows.cli_warehouse import SourceOption, check_files
 from flows.cli_warehouse import app as warehouse_app
 
@@ -20,7 +21,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 train_app = typer.Typer(help="Train, tune, calibrate and register a model.", no_args_is_help=True)
-features_app = typer.Typer(help="Build features and put them online.", no_args_is_help=True)
 app.add_typer(warehouse_app)
 app.add_typer(train_app, name="train")
 app.add_typer(features_app, name="features")
@@ -57,26 +57,6 @@ def demo(
 
     with local_orchestration():
         run_demo(source=source, data=data, trials=trials)
-
-
-@features_app.command("build")
-def features_build(source: SourceOption = None) -> None:
-    """Register the feature views in Feast and compute the history that training needs, only what is missing."""
-    from flows.build_features import build_features
-    from flows.orchestration import local_orchestration
-
-    with local_orchestration():
-        _show(build_features(source=source))
-
-
-@features_app.command("materialize")
-def features_materialize(source: SourceOption = None) -> None:
-    """Put the newest features of everything open into the online store."""
-    from flows.build_features import materialize_features
-    from flows.orchestration import local_orchestration
-
-    with local_orchestration():
-        _show(materialize_features(source=source))
 
 
 @train_app.command("lead")

@@ -14,6 +14,8 @@ from common.whole_files import write_whole
 from flows.display import report_progress
 from flows.parts import Platform
 
+_DELIVERED = ("landing", "stream", "inbox")
+"""What sources and applications delivered: only they may change it, and it enters without saying who the person is."""
 _DERIVED = ("features", "scores", "forecasts", "reports", "evidently", "receipts")
 
 
@@ -65,7 +67,7 @@ def forget_person(source: str | None, contact: str) -> Forgotten:
         _compute_again(platform)
     elsewhere = tuple(
         str(folder / name)
-        for folder in (platform.workspace.landing, platform.settings.mlruns)
+        for folder in (*(root / name for name in _DELIVERED), platform.settings.mlruns)
         for name in find_traces(folder, texts).traces
     )
     written = write_whole(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def open_engine(settings: Settings, workspace: Workspace, *, tasks: Sequence[str]) -> Engine:
     """The engine of a workspace, with whatever champions there are loaded."""
     from features.repository import FeatureRepository
+    from features.stream_clock import StreamClock
     from warehouse.store import Warehouse
 
     warehouse = Warehouse(workspace.warehouse)
@@ -38,7 +39,7 @@ def open_engine(settings: Settings, workspace: Workspace, *, tasks: Sequence[str
         slots=slots,
         open_repository=lambda: FeatureRepository(workspace, warehouse, settings.online_store),
         open_forecasts=lambda: _open_forecasts(workspace),
-        moment=Moment(settings, warehouse),
+        moment=Moment(settings, warehouse, stream_now=StreamClock(workspace).now),
         left_out=left_out,
         find_sample=lambda task, at: _open_id(warehouse, task, at),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -31,12 +32,20 @@ class Moment:
     Args:
         settings: `as_of` and `clock` choose.
         warehouse: Asked for its cut, and again whenever a table has changed.
+        stream_now: How far events that are online already put a history's clock forward; None if they do not.
     """
 
-    def __init__(self, settings: Settings, warehouse: DatedStore) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        warehouse: DatedStore,
+        *,
+        stream_now: Callable[[], datetime | None] = lambda: None,
+    ) -> None:
         self._fixed = utc(settings.as_of) if settings.as_of is not None else None
         self._follows_data = self._fixed is None and settings.clock == "data"
         self._warehouse = warehouse
+        self._stream_now = stream_now
         self._versions: dict[str, int] = {}
         self._cut: datetime | None = None
 
@@ -55,7 +64,10 @@ class Moment:
 
     def now(self) -> datetime:
         """The service's now, UTC; the wall's while the warehouse's cut is not known."""
-        return self._fixed or self._cut or datetime.now(UTC)
+        if self._fixed is not None or not self._follows_data:
+            return self._fixed or datetime.now(UTC)
+        told = self._stream_now()
+        return max(filter(None, (self._cut, told)), default=None) or datetime.now(UTC)
 
     def now_with(self, newest: datetime | None) -> datetime:
         """Now for a payload: a history's clock is put forward to the newest time sent, never past the wall's."""

@@ -27,6 +27,7 @@ from serving.answers import (
     Models,
 )
 from serving.engine import Engine, Scores
+from serving.event_routes import events
 from serving.payloads import MAX_IDS, DealPayload, ForecastQuestion, Id, Ids, LeadPayload
 from serving.problems import MEDIA_TYPE, Problem, add_handlers, problem, response_of
 
@@ -61,7 +62,7 @@ class _Lanes:
 
 
 def build_app(tasks: Sequence[str], *, title: str, about: str) -> FastAPI:
-    """The application for `tasks`; `app.state.engine` is set by whoever starts it."""
+    """The application for `tasks`; `app.state.engine` and `app.state.door` are set by whoever starts it."""
     app = FastAPI(
         title=title,
         description=about,
@@ -72,6 +73,7 @@ def build_app(tasks: Sequence[str], *, title: str, about: str) -> FastAPI:
     )
     for task in tasks:
         app.include_router(_ROUTERS[task])
+    app.include_router(events)
     app.include_router(shared)
     add_handlers(app)
     app.state.lanes = None

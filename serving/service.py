@@ -25,6 +25,7 @@ from common.workspace import Workspace  # noqa: E402
 from serving.assembly import open_engine  # noqa: E402
 from serving.boundary import Application, Boundary, RealPath  # noqa: E402
 from serving.engine import Engine  # noqa: E402
+from serving.event_routes import EventWorker  # noqa: E402
 from serving.routes import TASKS, build_app, paths_of  # noqa: E402
 
 
@@ -56,8 +57,10 @@ class ModelService:
 
     def __init__(self) -> None:
         settings = Settings()
-        self.engine = open_engine(settings, Workspace.of(settings), tasks=self.tasks)
-        self.app.state.engine = self.engine
+        workspace = Workspace.of(settings)
+        self.engine = open_engine(settings, workspace, tasks=self.tasks)
+        self._events = EventWorker(settings, workspace)
+        self.app.state.engine, self.app.state.door = self.engine, self._events.door
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self.engine.follow, args=(self._stop,), name="follow", daemon=True)
         self._watcher.start()
@@ -72,9 +75,10 @@ class ModelService:
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def stop_following(self) -> None:
-        """End the thread that follows the registry."""
+        """End the threads that follow the registry and work on events."""
         self._stop.set()
         self._watcher.join(timeout=5)
+        self._events.stop()
         gc.unfreeze()
 
 

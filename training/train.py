@@ -119,8 +119,6 @@ def train_classifier(
 def _training_table(
     context: Context, repository: FeatureRepository, warehouse: Warehouse
 ) -> tuple[pa.Table, tuple[FeatureSpec, ...]]:
-    from features.catalogue import features_of
-
     recipe = context.recipe
     spine = recipe.spine(warehouse, context.cut)
     if spine.num_rows == 0:
@@ -129,7 +127,8 @@ def _training_table(
         )
     repository.build(recipe.feature_service, spine, progress=context.progress)
     table = repository.training_frame(recipe.feature_service, spine)
-    return table, features_of(recipe.feature_service, warehouse.tables())
+    views = repository.views(recipe.feature_service)
+    return table, tuple(feature for view in views for feature in view.features)
 
 
 def _partition(

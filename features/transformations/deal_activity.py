@@ -6,13 +6,22 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from features.specs import FeatureSpec, ViewSpec
-from features.transformations.expressions import days_between, seen_rows, thousandths, within_days
+from features.transformations.expressions import days_between, seen_events, thousandths, whole_seconds, within_days
+from features.transformations.history import attach
+from warehouse.contracts import CONTRACTS
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 _KINDS = {"email": "e-mails", "call": "calls", "meeting": "meetings", "demo": "demos", "task": "tasks"}
 _DIRECTIONS = {"inbound": "contacts by the customer", "outbound": "contacts by us"}
+
+_RECENT = {
+    "outbound": "contact by us",
+    "email": "e-mail",
+    "call": "call",
+    "demo": "demo",
+}
 
 
 def _count(name: str, words: str, days: int) -> FeatureSpec:
@@ -74,48 +83,174 @@ FEATURES = (
         about="Number of different people on the other side in the last 90 days.",
         phrase="{value} different people were in touch in 90 days",
     ),
+    *(_since(name, words) for name, words in _RECENT.items()),
+    FeatureSpec(
+        name="change_activities_30d",
+        dtype="int",
+        unit="activities",
+        window="30d",
+        group="activity",
+        about="Activities of the last 30 days less those of the 30 days before: the trend.",
+        phrase="{value} more activities in the last 30 days than in the 30 before",
+    ),
+    FeatureSpec(
+        name="count_activity_days_30d",
+        dtype="int",
+        unit="days",
+        window="30d",
+        group="activity",
+        about="Number of different days, UTC, with an activity in the last 30 days.",
+        phrase="was worked on {value} days of the last 30",
+    ),
+    FeatureSpec(
+        name="share_inbound_90d",
+        dtype="float",
+        unit="share",
+        window="90d",
+        group="activity",
+        about="Share of the last 90 days' activities of known direction that came from the customer; null without any.",
+        phrase="{value} of the activities in 90 days came from the customer",
+    ),
+    FeatureSpec(
+        name="count_contacts",
+        dtype="int",
+        unit="people",
+        group="activity",
+        about="Number of different people on the other side so far.",
+        phrase="{value} different people were in touch so far",
+    ),
+    FeatureSpec(
+        name="count_new_contacts_30d",
+        dtype="int",
+        unit="people",
+        window="30d",
+        group="activity",
+        about="Number of people on the other side who were first in touch in the last 30 days.",
+        phrase="{value} people were first in touch in 30 days",
+    ),
+    FeatureSpec(
+        name="mean_hours_to_answer_90d",
+        dtype="float",
+        unit="hours",
+        window="90d",
+        group="activity",
+        about="Mean hours from our mail to the customer's next mail, of those that came in the last 90 days.",
+        phrase="the customer answers mails after {value} hours",
+    ),
+    FeatureSpec(
+        name="mean_hours_to_our_answer_90d",
+        dtype="float",
+        unit="hours",
+        window="90d",
+        group="activity",
+        about="Mean hours from the customer's mail to our next mail, of those that we sent in the last 90 days.",
+        phrase="we answer mails after {value} hours",
+    ),
+    FeatureSpec(
+        name="count_unanswered_mails",
+        dtype="int",
+        unit="mails",
+        group="activity",
+        about="Mails we sent since the customer's newest mail, or since ever.",
+        phrase="{value} mails of ours are unanswered",
+    ),
 )
 
-_COLUMNS = (
-    "opportunity_id",
-    "kind",
-    "direction",
-    "contact_id",
-    "duration_minutes",
-    "participant_count",
-    "event_timestamp",
-    "created_timestamp",
-)
+_SINCE = "days_since_last_"
+_KEYS = ("opportunity_id", "as_of")
+_COLUMNS = ("kind", "direction", "contact_id", "duration_minutes", "participant_count", "event_timestamp")
 
 
 def deal_activity(spine: ir.Table, tables: Mapping[str, ir.Table]) -> ir.Table:
     """Count each deal's activities over windows that end at as_of; a deal without any has counts of 0."""
-    moments = spine.select("opportunity_id", "as_of")
-    seen = seen_rows(moments, tables["activities"].select(*_COLUMNS), key="opportunity_id")
-    recent = {days: within_days(seen.event_timestamp, seen.as_of, days) for days in (7, 30, 90)}
-    is_meeting = seen.kind.isin(["meeting", "demo"])
-    totals = seen.group_by("opportunity_id", "as_of").aggregate(
-        **{f"count_activities_{days}d": seen.count(where=recent[days]) for days in recent},
-        **{f"count_{kind}_30d": seen.count(where=(seen.kind == kind) & recent[30]) for kind in _KINDS},
-        **{f"count_{way}_30d": seen.count(where=(seen.direction == way) & recent[30]) for way in _DIRECTIONS},
-        count_contacts_90d=seen.contact_id.nunique(where=recent[90]),
-        meeting_thousandths_30d=thousandths(seen.duration_minutes).sum(where=is_meeting & recent[30]),
-        max_participants_90d=seen.participant_count.max(where=recent[90]),
-        newest=seen.event_timestamp.max(),
-        newest_inbound=seen.event_timestamp.max(where=seen.direction == "inbound"),
-        newest_meeting=seen.event_timestamp.max(where=is_meeting),
-    )
-    joined = moments.left_join(totals, ["opportunity_id", "as_of"])
-    counts = [feature.name for feature in FEATURES if feature.name.startswith("count_")]
+    moments = spine.select(*_KEYS)
+    seen = seen_events(moments, tables["activities"], CONTRACTS["activities"], key="opportunity_id", columns=_COLUMNS)
+    joined = moments
+    for totals in (_totals(seen), _people(seen), _answers(seen)):
+        joined = attach(joined, totals, key="opportunity_id")
+    names = [feature.name for feature in FEATURES]
+    counts = [name for name in names if name.startswith("count_")]
+    recent = [name.removeprefix(_SINCE) for name in names if name.startswith(_SINCE)]
+    month, two_months = joined.count_activities_30d.fill_null(0), joined.count_activities_60d.fill_null(0)
+    directed = (joined.count_inbound_90d + joined.count_outbound_90d).nullif(0)
     return joined.select(
-        "opportunity_id",
-        "as_of",
+        *_KEYS,
         **{name: joined[name].fill_null(0).cast("int64") for name in counts},
+        **{f"{_SINCE}{name}": days_between(joined.as_of, joined[f"newest_{name}"]) for name in recent},
+        change_activities_30d=(2 * month - two_months).cast("int64"),
+        share_inbound_90d=joined.count_inbound_90d.cast("float64") / directed,
         meeting_minutes_30d=joined.meeting_thousandths_30d / 1000,
         max_participants_90d=joined.max_participants_90d.cast("int64"),
-        days_since_last_activity=days_between(joined.as_of, joined.newest),
-        days_since_last_inbound=days_between(joined.as_of, joined.newest_inbound),
-        days_since_last_meeting=days_between(joined.as_of, joined.newest_meeting),
+        mean_hours_to_answer_90d=joined.answer_seconds.cast("float64") / joined.answers.nullif(0) / 3600,
+        mean_hours_to_our_answer_90d=joined.our_answer_seconds.cast("float64") / joined.our_answers.nullif(0) / 3600,
+    )
+
+
+def _people(seen: ir.Table) -> ir.Table:
+    """How many people were in touch, ever and lately, and how many for the first time."""
+    person = seen.filter(seen.contact_id.notnull()).group_by(*_KEYS, "contact_id")
+    met = person.aggregate(first_met=seen.event_timestamp.min(), last_met=seen.event_timestamp.max())
+    return met.group_by(*_KEYS).aggregate(
+        count_contacts=met.count(),
+        count_contacts_90d=met.count(where=within_days(met.last_met, met.as_of, 90)),
+        count_new_contacts_30d=met.count(where=within_days(met.first_met, met.as_of, 30)),
+    )
+
+
+def _answers(seen: ir.Table) -> ir.Table:
+    """How long mails waited for the first mail of the other side, and how many still wait."""
+    import ibis
+
+    mails = seen.filter(seen.kind == "email", seen.direction.notnull())
+    mails = mails.select(
+        *_KEYS,
+        "direction",
+        "event_timestamp",
+        from_us=mails.direction == "outbound",
+        second=whole_seconds(mails.event_timestamp),
+    )
+    # Of two mails at one instant the customer's comes first: ours then answers it at once.
+    in_order = ibis.window(group_by=_KEYS, order_by=["event_timestamp", "direction"])
+    mails = mails.mutate(
+        waited=(mails.second - mails.second.lag().over(in_order)).cast("int64"),
+        before_from_us=mails.from_us.lag().over(in_order),
+        place=ibis.row_number().over(in_order),
+    )
+    recent = within_days(mails.event_timestamp, mails.as_of, 90)
+    answer = recent & ~mails.from_us & mails.before_from_us
+    our_answer = recent & mails.from_us & ~mails.before_from_us
+    return mails.group_by(*_KEYS).aggregate(
+        answers=mails.count(where=answer),
+        answer_seconds=mails.waited.sum(where=answer),
+        our_answers=mails.count(where=our_answer),
+        our_answer_seconds=mails.waited.sum(where=our_answer),
+        # Every mail after the customer's last one is ours.
+        count_unanswered_mails=mails.count() - 1 - mails.place.max(where=~mails.from_us).fill_null(-1),
+    )
+
+
+def _totals(seen: ir.Table) -> ir.Table:
+    when = seen.event_timestamp
+    recent = {days: within_days(when, seen.as_of, days) for days in (7, 30, 60, 90)}
+    is_meeting = seen.kind.isin(["meeting", "demo"])
+    newest = {
+        "activity": when.max(),
+        "meeting": when.max(where=is_meeting),
+        **{way: when.max(where=seen.direction == way) for way in _DIRECTIONS},
+        **{kind: when.max(where=seen.kind == kind) for kind in ("email", "call", "demo")},
+    }
+    return seen.group_by(*_KEYS).aggregate(
+        **{f"count_activities_{days}d": seen.count(where=recent[days]) for days in recent},
+        **{f"count_{kind}_30d": seen.count(where=(seen.kind == kind) & recent[30]) for kind in _KINDS},
+        **{
+            f"count_{way}_{days}d": seen.count(where=(seen.direction == way) & recent[days])
+            for way in _DIRECTIONS
+            for days in (30, 90)
+        },
+        **{f"newest_{name}": moment for name, moment in newest.items()},
+        count_activity_days_30d=when.date().nunique(where=recent[30]),
+        meeting_thousandths_30d=thousandths(seen.duration_minutes).sum(where=is_meeting & recent[30]),
+        max_participants_90d=seen.participant_count.max(where=recent[90]),
     )
 
 
@@ -127,4 +262,5 @@ DEAL_ACTIVITY = ViewSpec(
     tables=("opportunities", "activities"),
     features=FEATURES,
     transformation=deal_activity,
+    own_rows_only=True,
 )

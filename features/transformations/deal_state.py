@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from features.specs import FeatureSpec, ViewSpec
-from features.transformations.expressions import days_between, hour_if_known, seen_rows
-from features.transformations.history import ranked_versions
+from features.specs import ViewSpec
+from features.transformations.deal_changes import changes
+from features.transformations.deal_state_features import FEATURES
+from features.transformations.expressions import days_between, hour_if_known, own_fields, stage_key
+from features.transformations.history import attach
 from warehouse.as_known import versions_on_spine
 from warehouse.contracts import CONTRACTS
 
@@ -15,217 +17,18 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 
-def _category(name: str, about: str, phrase: str) -> FeatureSpec:
-    return FeatureSpec(name=name, dtype="category", unit="category", group="state", about=about, phrase=phrase)
-
-
-FEATURES = (
-    _category("stage", "Stage of the deal.", "is in stage {value}"),
-    _category("pipeline", "Pipeline the stages belong to.", "runs in pipeline {value}"),
-    _category("deal_type", "New, expansion or renewal, or the source's own word.", "is a deal of type {value}"),
-    _category("deal_source", "Where the deal came from.", "came from {value}"),
-    _category("forecast_category", "The rep's own call.", "the rep calls it {value}"),
-    FeatureSpec(
-        name="amount_usd",
-        dtype="float",
-        unit="usd",
-        group="state",
-        about="Amount as entered.",
-        phrase="amounts to {value} US dollars",
-    ),
-    FeatureSpec(
-        name="crm_probability",
-        dtype="float",
-        unit="share",
-        group="state",
-        about="The CRM's own win probability.",
-        phrase="the CRM gives it a probability of {value}",
-    ),
-    FeatureSpec(
-        name="deal_age_days",
-        dtype="float",
-        unit="days",
-        group="time",
-        about="Days since the deal was opened.",
-        phrase="was opened {value} days ago",
-    ),
-    FeatureSpec(
-        name="opened_day_of_week",
-        dtype="int",
-        unit="day, Monday is 0",
-        group="time",
-        about="Day of the week of opening, UTC.",
-        phrase="was opened on weekday {value} (Monday is 0)",
-    ),
-    FeatureSpec(
-        name="opened_month",
-        dtype="int",
-        unit="month, 1 to 12",
-        group="time",
-        about="Month of opening, UTC.",
-        phrase="was opened in month {value}",
-    ),
-    FeatureSpec(
-        name="opened_hour",
-        dtype="int",
-        unit="hour, 0 to 23",
-        group="time",
-        about="Hour of opening, UTC; null where the source knows only the day (exactly midnight).",
-        phrase="was opened at {value} o'clock UTC",
-    ),
-    FeatureSpec(
-        name="days_in_stage",
-        dtype="float",
-        unit="days",
-        group="time",
-        about="Days since the deal entered its stage.",
-        phrase="has been in its stage for {value} days",
-    ),
-    FeatureSpec(
-        name="days_to_close_date",
-        dtype="int",
-        unit="days",
-        group="time",
-        about="Days until the expected date of closing; negative once it has passed.",
-        phrase="is expected to close in {value} days",
-    ),
-    FeatureSpec(
-        name="days_to_next_step",
-        dtype="int",
-        unit="days",
-        group="activity",
-        about="Days until the agreed next step; negative once it has passed.",
-        phrase="the next step is due in {value} days",
-    ),
-    FeatureSpec(
-        name="days_since_last_change",
-        dtype="float",
-        unit="days",
-        group="activity",
-        about="Days since the newest version of the deal.",
-        phrase="was last changed {value} days ago",
-    ),
-    FeatureSpec(
-        name="count_stage_changes",
-        dtype="int",
-        unit="changes",
-        group="state",
-        about="How often the stage changed.",
-        phrase="changed stage {value} times",
-    ),
-    FeatureSpec(
-        name="count_stage_returns",
-        dtype="int",
-        unit="changes",
-        group="state",
-        direction=-1,
-        about="How often the deal came back to a stage it had left.",
-        phrase="fell back to an earlier stage {value} times",
-    ),
-    FeatureSpec(
-        name="count_close_date_pushes",
-        dtype="int",
-        unit="changes",
-        group="state",
-        direction=-1,
-        about="How often the expected date of closing was moved to a later day.",
-        phrase="the close date was pushed {value} times",
-    ),
-    FeatureSpec(
-        name="days_close_date_moved",
-        dtype="int",
-        unit="days",
-        group="state",
-        about="Days from the first to the present expected date of closing.",
-        phrase="the close date moved by {value} days in all",
-    ),
-    FeatureSpec(
-        name="count_amount_changes",
-        dtype="int",
-        unit="changes",
-        group="state",
-        about="How often the amount changed.",
-        phrase="the amount changed {value} times",
-    ),
-    FeatureSpec(
-        name="amount_to_first_amount",
-        dtype="float",
-        unit="ratio",
-        group="state",
-        about="Present amount over the first amount entered.",
-        phrase="the amount is {value} times the first one",
-    ),
-    FeatureSpec(
-        name="is_competitor_known",
-        dtype="bool",
-        unit="yes or no",
-        group="state",
-        about="Whether a competitor is named.",
-        phrase="a competitor is known: {value}",
-    ),
-    FeatureSpec(
-        name="is_from_lead",
-        dtype="bool",
-        unit="yes or no",
-        group="state",
-        about="Whether the deal came from a lead.",
-        phrase="came from a lead: {value}",
-    ),
-)
-
-_WATCHED = ("stage", "amount_usd", "close_date")
-
-
-def _visible_versions(moments: ir.Table, deals: ir.Table) -> ir.Table:
-    """Every version a spine row could know; of versions with one event_timestamp only the last recorded."""
-    import ibis
-
-    columns = ("opportunity_id", *_WATCHED, "event_timestamp", "created_timestamp", "version_rank")
-    ranked = ranked_versions(deals, CONTRACTS["opportunities"]).select(*columns)
-    seen = seen_rows(moments, ranked, key="opportunity_id")
-    same_time = ibis.window(group_by=["opportunity_id", "as_of", "event_timestamp"])
-    seen = seen.mutate(last_recorded=seen.version_rank.max().over(same_time))
-    return seen.filter(seen.version_rank == seen.last_recorded).drop("version_rank", "last_recorded")
-
-
-def _changes(moments: ir.Table, deals: ir.Table) -> ir.Table:
-    """How the deal changed from version to version, per spine row."""
-    import ibis
-
-    keys = ["opportunity_id", "as_of"]
-    seen = _visible_versions(moments, deals)
-    in_order = ibis.window(group_by=keys, order_by="event_timestamp")
-    by_stage = ibis.window(group_by=[*keys, "stage"])
-    steps = seen.mutate(
-        **{f"before_{name}": seen[name].lag().over(in_order) for name in _WATCHED},
-        place=ibis.row_number().over(in_order),
-        stage_first_seen=seen.event_timestamp.min().over(by_stage),
-    )
-    is_change = (steps.place > 0) & (steps.stage != steps.before_stage)
-    steps = steps.mutate(
-        is_change=is_change,
-        is_return=is_change & (steps.stage_first_seen < steps.event_timestamp),
-        is_push=steps.close_date > steps.before_close_date,
-        is_amount_change=steps.amount_usd != steps.before_amount_usd,
-    )
-    return steps.group_by(*keys).aggregate(
-        stage_entered_at=steps.event_timestamp.max(where=steps.is_change | (steps.place == 0)),
-        count_stage_changes=steps.count(where=steps.is_change),
-        count_stage_returns=steps.count(where=steps.is_return),
-        count_close_date_pushes=steps.count(where=steps.is_push),
-        count_amount_changes=steps.count(where=steps.is_amount_change),
-        first_close_date=steps.close_date.argmin(steps.event_timestamp),
-        first_amount_usd=steps.amount_usd.argmin(steps.event_timestamp),
-    )
-
-
 def deal_state(spine: ir.Table, tables: Mapping[str, ir.Table]) -> ir.Table:
     """Compute the view from the versions of each deal that were known at as_of."""
+    import ibis
+
     moments = spine.select("opportunity_id", "as_of")
     state = versions_on_spine(moments, tables["opportunities"], CONTRACTS["opportunities"], key="opportunity_id")
-    changes = _changes(moments, tables["opportunities"])
-    deal = state.left_join(changes, ["opportunity_id", "as_of"])
+    deal = attach(state, changes(moments, tables["opportunities"]), key="opportunity_id")
     today = deal.as_of.date()
+    age, in_stage = days_between(deal.as_of, deal.opened_at), days_between(deal.as_of, deal.stage_entered_at)
+    planned = days_between(deal.first_close_date.cast(deal.as_of.type()), deal.opened_at)
+    days_left = deal.close_date.delta(today, unit="day").cast("int64")
+    step_days = deal.next_step_date.delta(today, unit="day").cast("int64")
     known = deal.opened_at.notnull()
     counts = [feature.name for feature in FEATURES if feature.name.startswith("count_")]
     return deal.select(
@@ -238,21 +41,41 @@ def deal_state(spine: ir.Table, tables: Mapping[str, ir.Table]) -> ir.Table:
         "amount_usd",
         "crm_probability",
         deal_source=deal.source,
-        deal_age_days=days_between(deal.as_of, deal.opened_at),
+        deal_age_days=age,
         opened_day_of_week=deal.opened_at.day_of_week.index().cast("int64"),
         opened_month=deal.opened_at.month().cast("int64"),
         opened_hour=hour_if_known(deal.opened_at),
-        days_in_stage=days_between(deal.as_of, deal.stage_entered_at),
-        days_to_close_date=deal.close_date.delta(today, unit="day").cast("int64"),
-        days_to_next_step=deal.next_step_date.delta(today, unit="day").cast("int64"),
+        days_in_stage=in_stage,
+        share_age_in_stage=in_stage / age.nullif(0),
+        planned_cycle_days=planned,
+        age_to_planned_cycle=(planned > 0).ifelse(age / planned.nullif(0), ibis.null("float64")),
+        days_to_close_date=days_left,
+        days_past_close_date=ibis.greatest(-days_left, days_left - days_left),
+        days_to_next_step=step_days,
+        is_next_step_overdue=step_days < 0,
+        days_since_last_close_date_push=days_between(deal.as_of, deal.pushed_at),
+        days_since_last_amount_change=days_between(deal.as_of, deal.amount_changed_at),
+        days_since_next_step_set=_while_named(deal.next_step_date, days_between(deal.as_of, deal.next_step_set_at)),
+        days_since_competitor_named=_while_named(deal.competitor, days_between(deal.as_of, deal.competitor_named_at)),
         days_since_last_change=days_between(deal.as_of, deal.event_timestamp),
         days_close_date_moved=deal.close_date.delta(deal.first_close_date, unit="day").cast("int64"),
         amount_to_first_amount=deal.amount_usd / deal.first_amount_usd.nullif(0),
         is_competitor_known=known.ifelse(deal.competitor.notnull(), None),
         is_from_lead=known.ifelse(deal.lead_id.notnull(), None),
         current_rep_id=deal.rep_id,
+        current_account_id=deal.account_id,
+        current_stage_id=stage_key(deal.pipeline, deal.stage),
+        current_competitor_id=deal.competitor,
         **{name: deal[name].cast("int64") for name in counts},
+        **{name: deal[name] for name in own_fields(tables["opportunities"])},
     )
+
+
+def _while_named(value: ir.Value, days: ir.FloatingValue) -> ir.FloatingValue:
+    """`days`, as long as the thing they are about is there."""
+    import ibis
+
+    return value.notnull().ifelse(days, ibis.null("float64"))
 
 
 DEAL_STATE = ViewSpec(
@@ -263,5 +86,12 @@ DEAL_STATE = ViewSpec(
     tables=("opportunities",),
     features=FEATURES,
     transformation=deal_state,
-    foreign_keys=(("current_rep_id", "rep_id"),),
+    own_rows_only=True,
+    extends="opportunities",
+    foreign_keys=(
+        ("current_rep_id", "rep_id"),
+        ("current_account_id", "account_id"),
+        ("current_stage_id", "stage_id"),
+        ("current_competitor_id", "competitor_id"),
+    ),
 )

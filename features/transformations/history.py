@@ -12,6 +12,8 @@ from warehouse.contracts import Contract
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
+_MOMENT = "timestamp('UTC', 6)"
+
 
 def ranked_versions(table: ir.Table, contract: Contract) -> ir.Table:
     """Each thing's versions with `version_rank`, from the oldest to the newest, in the order of `warehouse.as_known`.
@@ -21,7 +23,7 @@ def ranked_versions(table: ir.Table, contract: Contract) -> ir.Table:
     return table.mutate(version_rank=version_number(table, contract))
 
 
-def known_path(table: ir.Table, contract: Contract) -> ir.Table:
+def known_path(table: ir.Table, contract: Contract, *, within: str | None = None) -> ir.Table:
     """What was known about each thing, interval by interval.
 
     A version becomes known at `known_from`, the later of its two times. It replaces what was known before only if it is
@@ -32,13 +34,14 @@ def known_path(table: ir.Table, contract: Contract) -> ir.Table:
     Args:
         table: A versioned table.
         contract: Its contract.
+        within: Column within whose values a key names one thing; None if it does so everywhere.
 
     Returns:
         The columns of `table`, `known_from` (inclusive) and `known_until` (exclusive; null: still so).
     """
     import ibis
 
-    key = contract.key
+    key = [contract.key, *([] if within is None else [within])]
     ranked = ranked_versions(table, contract)
     ranked = ranked.mutate(known_from=ibis.greatest(table.event_timestamp, table.created_timestamp))
     so_far = ibis.window(group_by=key, order_by=["known_from", "version_rank"], rows=(None, 0))
@@ -47,7 +50,36 @@ def known_path(table: ir.Table, contract: Contract) -> ir.Table:
     in_order = ibis.window(group_by=key, order_by=["known_from", "version_rank"])
     path = path.mutate(known_until=path.known_from.lead().over(in_order))
     path = path.filter(path.known_until.isnull() | (path.known_until > path.known_from))
-    return path.drop("version_rank", "newest_rank")
+    # Selecting and not dropping lets Ibis compute the path once for all that is made of it.
+    return path.select(*table.columns, "known_from", "known_until")
+
+
+def known_events(events: ir.Table, contract: Contract, *, key: str | None) -> ir.Table:
+    """Each event with the interval in which it was known as it stands in its row: a correction takes its place.
+
+    A correction is a row of the same event and the same `key`; whether there is one depends on no other entity.
+
+    Args:
+        events: An event table.
+        contract: Its contract.
+        key: Join key of the entities; rows without it are left out. None: a correction may change anything.
+
+    Returns:
+        The columns of `events`, `known_from` (inclusive) and `known_until` (exclusive; null: still so).
+    """
+    import ibis
+
+    mine = events if key is None else events.filter(events[key].notnull())
+    names = [contract.key] if key is None else [key, contract.key]
+    told = mine.group_by(*names).aggregate(times_told=mine.count())
+    # Hardly an event is ever corrected: those that are told once need no order. A view is computed once for both joins.
+    corrected = told.filter(told.times_told > 1).select(*names).view()
+    once = mine.anti_join(corrected, names)
+    once = once.mutate(
+        known_from=ibis.greatest(once.event_timestamp, once.created_timestamp), known_until=ibis.null(_MOMENT)
+    )
+    path = known_path(mine.semi_join(corrected, names), contract, within=key)
+    return once.union(path.select(*once.columns), distinct=False)
 
 
 def is_not_deleted(rows: ir.Table) -> ir.BooleanColumn:
@@ -93,14 +125,49 @@ def running_totals(
     return totals.filter(totals.is_point == 1).select(*keys, *measures, as_of="moment")
 
 
+def newest_before(points: ir.Table, rows: ir.Table, *, key: str, value: str) -> ir.Table:
+    """The greatest `value` among the rows of each point's key at or before its moment.
+
+    Args:
+        points: Table with `key` and `as_of`, without duplicates.
+        rows: Table with `key`, `moment` and the whole number `value`.
+        key: Column that names the entity.
+        value: Column to take the greatest of.
+
+    Returns:
+        `key`, `as_of` and `value`; null where nothing came before.
+    """
+    import ibis
+
+    past = rows.select(key, "moment", value, is_point=ibis.literal(0, "int8"))
+    asked = points.select(
+        key, moment=points.as_of, **{value: ibis.null("int64")}, is_point=ibis.literal(1, "int8")
+    ).select(*past.columns)
+    line = past.union(asked, distinct=False)
+    so_far = ibis.window(group_by=key, order_by=["moment", "is_point"], rows=(None, 0))
+    carried = line.mutate(**{value: line[value].max().over(so_far)})
+    return carried.filter(carried.is_point == 1).select(key, value, as_of="moment")
+
+
 def enter_and_leave(rows: ir.Table, *, enters: str, leaves: str, measures: Sequence[str]) -> list[ir.Table]:
     """Increments for `running_totals`: each row adds its measures at `enters` and takes them back at `leaves`.
 
     A null `leaves` never comes.
     """
-    entering = rows.drop(leaves).rename(moment=enters)
-    leaving = rows.filter(rows[leaves].notnull()).drop(enters).rename(moment=leaves)
-    return [entering, leaving.mutate(**{name: -leaving[name] for name in measures})]
+    kept = [name for name in rows.columns if name not in (enters, leaves, *measures)]
+    gone = rows.filter(rows[leaves].notnull())
+    return [
+        rows.select(*kept, *measures, moment=rows[enters]),
+        gone.select(*kept, moment=gone[leaves], **{name: -gone[name] for name in measures}),
+    ]
+
+
+def end_of_window(events: ir.Table, enters_at: ir.TimestampValue, *, days: int) -> ir.TimestampValue:
+    """When an event of `known_events` leaves a window: `days` after it happened, or when it is corrected."""
+    import ibis
+
+    ends = events.event_timestamp + ibis.interval(days=days)
+    return ibis.greatest(enters_at, ibis.least(ends, events.known_until.coalesce(ends)))
 
 
 def attach(points: ir.Table, totals: ir.Table, *, key: str | None) -> ir.Table:
@@ -108,4 +175,4 @@ def attach(points: ir.Table, totals: ir.Table, *, key: str | None) -> ir.Table:
     keys = ["as_of"] if key is None else [key, "as_of"]
     right = totals.rename({f"{name}_of_totals": name for name in keys})
     joined = points.left_join(right, [points[name] == right[f"{name}_of_totals"] for name in keys])
-    return joined.drop(*(f"{name}_of_totals" for name in keys))
+    return joined.select(*points.columns, *(name for name in totals.columns if name not in keys))

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from features.specs import FeatureSpec, ViewSpec
-from features.transformations.expressions import days_between, hour_if_known, segment_of
+from features.transformations.expressions import days_between, hour_if_known, own_fields, segment_of
+from features.transformations.persons import email_kind, title_seniority
 from warehouse.as_known import versions_on_spine
 from warehouse.contracts import CONTRACTS
 
@@ -130,41 +131,6 @@ FEATURES = (
 
 _PROFILE_FIELDS = ("industry", "employee_count", "country", "title", "email")
 
-# Read in this order; the first that matches wins. RE2 on DuckDB and Java on Spark both know \b.
-_SENIORITY = (
-    ("executive", r"\b(chief|ceo|cfo|cto|cio|coo|cmo|cro|founder|co-founder|owner|partner)\b"),
-    ("vice_president", r"\b(vp|svp|evp|vice president)\b"),
-    ("executive", r"\bpresident\b"),
-    ("director", r"\b(director|head)\b"),
-    ("manager", r"\b(manager|lead|supervisor)\b"),
-)
-_FREE_MAIL = (
-    r"@(gmail|googlemail|yahoo|ymail|hotmail|outlook|live|msn|aol|icloud|me|gmx|web|mail|proton(mail)?|qq|yandex)\."
-)
-
-
-def title_seniority(title: ir.StringValue) -> ir.StringValue:
-    """Rank in a job title; null where the title is missing."""
-    import ibis
-
-    text = title.lower()
-    branches = [(text.re_search(pattern), ibis.literal(rank)) for rank, pattern in _SENIORITY]
-    known = ibis.cases(*branches, else_=ibis.literal("other"))
-    return title.isnull().ifelse(ibis.null("string"), known)
-
-
-def email_kind(email: ir.StringValue) -> ir.StringValue:
-    """Kind of an e-mail address; null where it is missing."""
-    import ibis
-
-    text = email.lower()
-    known = ibis.cases(
-        (~text.re_search(r"^[^@\s]+@[^@\s]+\.[^@\s]+$"), ibis.literal("malformed")),
-        (text.re_search(_FREE_MAIL), ibis.literal("free")),
-        else_=ibis.literal("business"),
-    )
-    return email.isnull().ifelse(ibis.null("string"), known)
-
 
 def lead_profile(spine: ir.Table, tables: Mapping[str, ir.Table]) -> ir.Table:
     """Compute the view from the version of each lead that was known at as_of."""
@@ -194,6 +160,7 @@ def lead_profile(spine: ir.Table, tables: Mapping[str, ir.Table]) -> ir.Table:
         created_hour=hour_if_known(created),
         current_rep_id=lead.rep_id,
         current_segment_id=known.ifelse(segment_of(lead.source, lead.landing_page), ibis.null("string")),
+        **{name: lead[name] for name in own_fields(tables["leads"])},
     )
 
 
@@ -205,5 +172,7 @@ LEAD_PROFILE = ViewSpec(
     tables=("leads",),
     features=FEATURES,
     transformation=lead_profile,
+    own_rows_only=True,
+    extends="leads",
     foreign_keys=(("current_rep_id", "rep_id"), ("current_segment_id", "segment_id")),
 )

@@ -7,7 +7,8 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from features.specs import FeatureSpec, ViewSpec
-from features.transformations.history import attach, enter_and_leave, running_totals
+from features.transformations.expressions import CENTS
+from features.transformations.history import attach, end_of_window, enter_and_leave, known_events, running_totals
 from warehouse.as_known import versions_on_spine
 from warehouse.contracts import CONTRACTS
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 COMPANY = "company"
-CENTS = 100
 
 # feature -> (days from a booking until it enters the window, days until it leaves it)
 _WINDOWS: dict[str, tuple[int, int]] = {
@@ -62,17 +62,21 @@ def series_bookings(tables: Mapping[str, ir.Table]) -> ir.Table:
     The team and region are those of the rep as known when the booking became known.
 
     Returns:
-        `series_id` (`company`, `region:…`, `team:…`, `rep:…`), `amount_usd`, `event_timestamp`, `known_from`.
+        `series_id` (`company`, `region:…`, `team:…`, `rep:…`), `amount_usd`, `event_timestamp`, and the interval from
+        `known_from` until `known_until` in which the booking was known to be so.
     """
     import ibis
 
-    money = tables["transactions"]
-    money = money.select(
-        "rep_id", "amount_usd", "event_timestamp", as_of=ibis.greatest(money.event_timestamp, money.created_timestamp)
-    ).rename(booked_at="event_timestamp")
+    money = known_events(tables["transactions"], CONTRACTS["transactions"], key=None)
+    money = money.select("rep_id", "amount_usd", "known_until", booked_at=money.event_timestamp, as_of=money.known_from)
     credited = versions_on_spine(money, tables["reps"], CONTRACTS["reps"], key="rep_id")
     levels = {"region": credited.region, "team": credited.team, "rep": credited.rep_id}
-    columns = {"amount_usd": credited.amount_usd, "event_timestamp": credited.booked_at, "known_from": credited.as_of}
+    columns = {
+        "amount_usd": credited.amount_usd,
+        "event_timestamp": credited.booked_at,
+        "known_from": credited.as_of,
+        "known_until": credited.known_until,
+    }
     rows = [credited.select(series_id=ibis.literal(COMPANY), **columns)]
     rows += [
         credited.filter(name.notnull()).select(series_id=ibis.literal(f"{level}:") + name, **columns)
@@ -96,7 +100,7 @@ def series_history(spine: ir.Table, tables: Mapping[str, ir.Table]) -> ir.Table:
             cents=cents,
             bookings=ibis.literal(1, "int64"),
             enters=enters_at,
-            leaves=ibis.greatest(enters_at, bookings.event_timestamp + ibis.interval(days=leaves)),
+            leaves=end_of_window(bookings, enters_at, days=leaves),
         )
         measures = ("cents", "bookings")
         increments = enter_and_leave(rows, enters="enters", leaves="leaves", measures=measures)

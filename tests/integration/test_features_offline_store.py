@@ -149,7 +149,8 @@ def test_hot_keys_with_ties_and_late_rows_equal_the_oracle(tmp_path: Path, ttl_h
 
 
 def test_entity_rows_without_the_join_key_are_refused() -> None:
-    from features.offline_store import AsofRetrievalJob, RequestedView
+    from features.offline_store import AsofRetrievalJob
+    from features.point_in_time import RequestedView
 
     view = RequestedView(
         path="nowhere",
@@ -165,3 +166,44 @@ def test_entity_rows_without_the_join_key_are_refused() -> None:
     )
     with pytest.raises(ContractError, match="lack rep_id"):
         job.to_arrow()
+
+
+def _job(path: str, asked: pa.Table, **options: Any) -> Any:
+    from features.point_in_time import RequestedView, join_views
+
+    view = RequestedView(
+        path=path,
+        join_keys={"rep_id": "rep_id"},
+        event_column="event_timestamp",
+        created_column="created_timestamp",
+        ttl=None,
+        columns={"value": "value"},
+        **options,
+    )
+    return join_views(asked, [view], time_column="as_of")
+
+
+def test_rows_equal_in_key_and_both_times_double_no_entity_row(tmp_path: Path) -> None:
+    path = str(tmp_path / "view.parquet")
+    pq.write_table(_stored([("R1", 1, 2, 1.0), ("R1", 1, 2, 2.0), ("R1", 0, 0, 3.0)]), path)
+    asked = pa.table({"rep_id": ["R1", "R1"], "as_of": pa.array([_at(3), _at(1)], MICROSECONDS)})
+    assert _job(path, asked)["value"].to_pylist() == [2.0, 3.0]
+
+
+def test_entity_rows_may_be_an_arrow_table_or_a_query(tmp_path: Path) -> None:
+    from features.offline_store import _entity_rows
+
+    asked = pa.table({"rep_id": ["R1"], "event_timestamp": pa.array([_at(3)], MICROSECONDS)})
+    pq.write_table(asked, tmp_path / "asked.parquet")
+    assert _entity_rows(asked) is asked
+    assert _entity_rows(f"SELECT * FROM '{tmp_path}/asked.parquet'").equals(asked)
+    assert _entity_rows(asked.to_pandas())["rep_id"].to_pylist() == ["R1"]
+    with pytest.raises(ContractError, match="must be a data frame, an Arrow table or a query"):
+        _entity_rows(3)
+
+
+def test_no_entity_rows_give_no_rows(tmp_path: Path) -> None:
+    path = str(tmp_path / "view.parquet")
+    pq.write_table(_stored([("R1", 1, 2, 1.0)]), path)
+    asked = pa.table({"rep_id": pa.array([], pa.string()), "as_of": pa.array([], MICROSECONDS)})
+    assert _job(path, asked).num_rows == 0

@@ -40,7 +40,14 @@ def test_a_view_without_its_tables_is_left_out() -> None:
     only_leads = features_of("lead_score_v1", ["leads"])
     assert {view.name for view in views_of("lead_score_v1", ["leads"])} == {"lead_profile", "segment_history"}
     assert "count_page_view_7d" not in {feature.name for feature in only_leads}
-    assert [view.name for view in views_of("deal_win_v1", ["opportunities"])] == ["deal_state", "rep_performance"]
+    assert [view.name for view in views_of("deal_win_v1", ["opportunities"])] == [
+        "deal_state",
+        "deal_pace",
+        "stage_history",
+        "deal_competition",
+        "account_history",
+        "rep_performance",
+    ]
 
 
 def test_a_service_without_its_own_table_says_what_is_missing() -> None:
@@ -74,6 +81,7 @@ def test_no_feature_changes_with_the_outcome_columns() -> None:
         ],
     }
     keys = {"lead_id": "L0", "opportunity_id": "D0", "rep_id": "R1", "segment_id": "web|", "series_id": "company"}
+    keys |= {"account_id": "A1", "stage_id": "|qualify", "competitor_id": "Acme"}
     for view in VIEWS.values():
         spine = moments(view.join_key, *((keys[view.join_key], at) for at in (5, 10, 50)))
         with connect({"leads": leads, "opportunities": deals}) as silent, connect(told) as telling:

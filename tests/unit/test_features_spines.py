@@ -121,10 +121,14 @@ def test_deals_are_scored_weekly_too_while_known_to_be_open(deals: Warehouse) ->
 
 
 def test_open_deals(deals: Warehouse) -> None:
-    assert open_deal_spine(deals, day(12)).to_pylist() == [
+    nobody = {"account_id": None, "competitor_id": None}
+    rows = open_deal_spine(deals, day(12)).to_pylist()
+    assert [{name: each[name] for name in ("opportunity_id", "as_of", "rep_id")} for each in rows] == [
         {"opportunity_id": "A", "as_of": day(12), "rep_id": "R2"},
         {"opportunity_id": "B", "as_of": day(12), "rep_id": None},
     ]
+    assert all(each.items() >= nobody.items() for each in rows)
+    assert [each["stage_id"] for each in rows] == ["|propose", "|commit"]
 
 
 def test_a_version_recorded_later_moves_no_earlier_row(tmp_path: Path, deals: Warehouse) -> None:

@@ -1,0 +1,104 @@
+"""The route that takes events: what applications push is queued here and turned into features by the stream."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Body, Request
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+
+from common.settings import Settings
+from common.workspace import Workspace
+from serving.problems import MEDIA_TYPE
+
+if TYPE_CHECKING:
+    from features.stream_door import EventDoor, Taken
+
+MAX_PUSHED = 5_000
+_ABOUT = {
+    400: "The body is not JSON.",
+    413: "The body is too large.",
+    422: "The body is not a list of events.",
+    503: "Too much waits already; `Retry-After` says when to try again.",
+}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": about, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    for status, about in _ABOUT.items()
+}
+_EXAMPLE = {
+    "table": "lead_events",
+    "row": {"lead_id": "L-000123", "kind": "pricing_view", "event_timestamp": "2026-01-05T09:30:00Z"},
+}
+Events = Annotated[
+    list[Any],
+    Body(
+        max_length=MAX_PUSHED,
+        description="Events, each with its `table` (lead_events, activities, leads or opportunities) and `row`: "
+        "canonical columns, and for leads and opportunities the whole new version.",
+        examples=[[_EXAMPLE]],
+    ),
+]
+
+events = APIRouter(prefix="/api/v1/events", tags=["events"], responses=_PROBLEMS)
+
+
+class RefusedEvent(BaseModel):
+    """An event that was not taken."""
+
+    index: int = Field(description="Its place in the list sent, from 0.")
+    reason: str = Field(description="What is wrong with it, and what was expected.")
+    field: str | None = Field(None, description="The field at fault.")
+
+
+class TakenEvents(BaseModel):
+    """What became of the events sent."""
+
+    accepted: int = Field(description="Events that are safely queued; features know them within seconds.")
+    known: int = Field(description="Those of them that were delivered before; they count once.")
+    refused: list[RefusedEvent] = Field(description="Events that were not taken; the others were.")
+    request_id: str = Field(description="Id of the request.")
+
+
+@events.post("", status_code=202, summary="Push events")
+async def push_events(request: Request, body: Events) -> TakenEvents:
+    """Take what happened just now. What is accepted is never lost; the same event sent twice counts once."""
+    taken = await run_in_threadpool(_take, request.app.state.door, body)
+    refused = [RefusedEvent(index=each.index, reason=each.reason, field=each.field) for each in taken.refused]
+    return TakenEvents(accepted=taken.accepted, known=taken.known, refused=refused, request_id=request.state.request_id)
+
+
+def _take(door: EventDoor, body: list[Any]) -> Taken:
+    door.require_room()
+    return door.take(body)
+
+
+class EventWorker:
+    """The stream of a workspace, worked on by a thread of this process; of several processes one does it.
+
+    Args:
+        settings: What now means, and where features are kept.
+        workspace: Whose events.
+    """
+
+    def __init__(self, settings: Settings, workspace: Workspace) -> None:
+        from features.stream_door import open_door
+
+        self.door = open_door(settings, workspace)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(settings, workspace), name="stream", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Commit what is in hand and end the thread."""
+        self._stop.set()
+        self._thread.join(timeout=10)
+
+    def _run(self, settings: Settings, workspace: Workspace) -> None:
+        from features.repository import FeatureRepository
+        from features.streaming import StreamUpdater
+        from warehouse.store import Warehouse
+
+        repository = FeatureRepository(workspace, Warehouse(workspace.warehouse), settings.online_store)
+        StreamUpdater(repository, settings, door=self.door).run(self._stop)
