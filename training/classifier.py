@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +84,7 @@ def develop(
     trials: int,
     threads: int,
     seed: int,
+    accepted: Collection[str] = (),
     progress: Progress | None = None,
 ) -> Developed:
     """Make a model from the past and judge it on the test rows.
@@ -95,11 +96,12 @@ def develop(
         trials: Trials of the study.
         threads: Threads of a fit.
         seed: Seed of every draw.
+        accepted: Features that somebody says are honest; a leak found in one does not stop the training.
         progress: Told (what, done, total).
 
     Raises:
         TooLittleDataError: if the past or the test rows hold too few outcomes.
-        LeakError: if a feature knows the outcome.
+        LeakError: if a feature knows the outcome, and is not accepted.
     """
     require_outcomes(partition.past_label, what="to train on", needed=MIN_TRAIN_OUTCOMES)
     require_outcomes(partition.test_label, what="to test on", needed=MIN_TEST_OUTCOMES)
@@ -108,7 +110,9 @@ def develop(
     matrix = _matrix(frame, entries, partition.past)
     test_matrix = _matrix(frame, entries, partition.test)
     probed = _sample(len(label), seed=seed)
-    stop_on_leak(probe(matrix[probed], label[probed], entries))
+    past_entity, entity = frame.entity[partition.past], frame.entity[partition.test]
+    suspicions = probe(matrix[probed], label[probed], entries, entity=past_entity[probed], seed=seed)
+    stop_on_leak(suspicions, accepted=accepted)
     slices = _slices(frame, partition)
     digest = fingerprint(matrix, label, frame.as_of[partition.past], about=_about(entries, partition))
     study = run_study(
@@ -120,13 +124,9 @@ def develop(
         seed=seed,
         progress=progress,
     )
-    fitted = _fit(
-        matrix, label, entries, slices, study, entity=frame.entity[partition.past], threads=threads, seed=seed
-    )
-    trees, margin = fitted
+    trees, margin = _fit(matrix, label, entries, slices, study, entity=past_entity, threads=threads, seed=seed)
     calibration, losses = choose_calibration(margin[slices.newest], label[slices.newest])
     probability = calibration.apply(trees.margin(test_matrix, threads=threads))
-    entity = frame.entity[partition.test]
     metrics = evaluate(partition.test_label, probability, entity=entity, seed=seed)
     naive = {
         name: evaluate(partition.test_label, answer, entity=entity, seed=seed)
@@ -145,9 +145,25 @@ def develop(
         probability=probability,
         metrics=metrics,
         baselines=naive,
-        findings=probe(test_matrix, partition.test_label, entries, model_auc=metrics["auc"].value),
+        findings=_all_findings(
+            suspicions,
+            probe(
+                test_matrix,
+                partition.test_label,
+                entries,
+                model_auc=metrics["auc"].value,
+                entity=entity,
+                seed=seed,
+            ),
+        ),
         fingerprint=digest,
     )
+
+
+def _all_findings(past: Sequence[Finding], test: Sequence[Finding]) -> tuple[Finding, ...]:
+    """What was found in the test rows, and what only the past shows."""
+    named = {(finding.feature, finding.probe) for finding in test}
+    return (*test, *(finding for finding in past if (finding.feature, finding.probe) not in named))
 
 
 def by_stage(

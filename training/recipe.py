@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from common.settings import Settings
 from training.labels import Outcome
+from training.probes.acceptance import Acceptance
 from training.study import Progress
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Context:
     cut: datetime
     journal: Path
     trials: int
+    accepted: Mapping[str, Acceptance]
     progress: Progress | None
 
     def say(self, what: str, done: int, total: int) -> None:

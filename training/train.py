@@ -17,6 +17,8 @@ from common.settings import Settings
 from training.classifier import Developed, by_stage, develop
 from training.frame import Frame, Partition, make_frame, moment_of_share, split_at, split_published
 from training.labels import label_spine
+from training.probes import Finding
+from training.probes.acceptance import Acceptance, accepted_leaks
 from training.promotion import Decision, decide
 from training.recipe import Context, Recipe
 from training.results import Metric, TrainingOutcome
@@ -76,6 +78,7 @@ def train_classifier(
         cut=cut,
         journal=journal,
         trials=trials,
+        accepted=accepted_leaks(workspace),
         progress=progress,
     )
     context.say("features", 0, _STEPS)
@@ -85,7 +88,7 @@ def train_classifier(
     context.say("training", 2, _STEPS)
     developed = _develop(context, frame, partition)
     protocols = _protocols(context, frame, partition, developed)
-    warnings += [finding.evidence for finding in developed.findings]
+    warnings += [_warning(finding, context.accepted) for finding in developed.findings]
     context.say("registering", 3, _STEPS)
     with tempfile.TemporaryDirectory(prefix="salience-training-") as scratch:
         folder = Path(scratch)
@@ -204,6 +207,7 @@ def _develop(context: Context, frame: Frame, partition: Partition) -> Developed:
         trials=context.trials,
         threads=training.threads,
         seed=training.seed,
+        accepted=context.accepted,
         progress=context.progress,
     )
 
@@ -224,6 +228,14 @@ def _protocols(
         seed = context.settings.training.seed
         found |= by_stage(frame, partition, developed, stage=recipe.stage, seed=seed)
     return found
+
+
+def _warning(finding: Finding, accepted: Mapping[str, Acceptance]) -> str:
+    """A finding in words; for a feature that somebody accepted, who did so and why."""
+    if finding.feature not in accepted:
+        return finding.evidence
+    word = accepted[finding.feature]
+    return f"{finding.evidence}; accepted by {word.who} on {word.when[:10]}: {word.why}"
 
 
 def _verdict(decision: Decision) -> str:
