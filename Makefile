@@ -13,7 +13,7 @@ help: ## Print this list
 demo: .venv/.ready ## The whole loop, from a CRM's history to answered requests; SOURCE=olist|bpic2012|tourism DATA=folder for real data
 	@$(BIN)/salience demo --source $(SOURCE) $(if $(DATA),--data $(DATA))
 
-test: .venv/.ready ## The tests (under 8 minutes on 2 cores)
+test: .venv/.ready ## The tests (about 8 minutes on 2 cores)
 	@$(BIN)/python -m pytest
 
 test-all: .venv/.ready ## The tests, slow ones too
@@ -40,6 +40,7 @@ bench: .venv/.ready ## Benchmarks: work, peer, limit, ours, ratio, bar
 docs: .venv/.ready ## Make the generated pages and schemas in docs/ anew
 	@$(BIN)/python -m warehouse.contract_pages docs/contracts
 	@$(BIN)/python -m warehouse.quality docs/quality.schema.json
+	@$(BIN)/python -c 'from features.catalogue_page import catalogue_markdown; print(catalogue_markdown(), end="")' > docs/features/catalogue.md
 	@$(BIN)/python -c 'import json; from warehouse.mapping import mapping_json_schema; print(json.dumps(mapping_json_schema(), indent=2))' > docs/mapping.schema.json
 
 lock: ## Resolve pyproject.toml anew into requirements.lock (needs uv)

@@ -39,8 +39,8 @@ FEATURES = (
         dtype="float",
         unit="share",
         group="state",
-        about="How far the amount lies below the list price of the deal's main product, as a share of it;"
-        " negative above.",
+        about="How far the amount lies below the list price of the deal's main product, as a share of it; missing"
+        " above, where the deal is for more than one.",
         phrase="is offered {value} below the list price",
         needs="products",
     ),
@@ -61,6 +61,8 @@ _PRODUCT = ("product_id", "list_price_usd", "is_deleted", "event_timestamp", "cr
 
 def deal_pace(spine: ir.Table, tables: Mapping[str, ir.Table]) -> ir.Table:
     """Compare each deal with the deals that left its stage before, and with the price of its product."""
+    import ibis
+
     moments = spine.select(*_KEYS)
     state = versions_on_spine(moments, tables["opportunities"], CONTRACTS["opportunities"], key="opportunity_id")
     deal = state.select(*_KEYS, "product_id", "amount_usd", stage_id=stage_key(state.pipeline, state.stage))
@@ -76,7 +78,7 @@ def deal_pace(spine: ir.Table, tables: Mapping[str, ir.Table]) -> ir.Table:
         *_KEYS,
         days_in_stage_to_usual=days / usual.nullif(0),
         days_over_usual_in_stage=days - usual,
-        discount_share=1 - to_list_price,
+        discount_share=(to_list_price <= 1).ifelse(1 - to_list_price, ibis.null("float64")),
         amount_to_list_price=to_list_price,
     )
 
