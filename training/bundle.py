@@ -1,4 +1,4 @@
-"""Writing a classifier's bundle: trees, manifest, and a reference sample for drift."""
+"""Writing a classifier's bundle: model, manifest, and a reference sample for drift."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from training.explanation import rate_bins
 from training.manifest import Band, FeatureEntry, Manifest
+from training.models import Model
 from training.scorer import LEAD_GROUPS, Scorer
-from training.trees import MODEL_FILES, TreeModel
 
 Vector = NDArray[np.float64]
 
@@ -101,13 +101,13 @@ def reference_quantiles(
 def write_bundle(
     folder: Path,
     manifest: Manifest,
-    trees: TreeModel,
+    model: Model,
     *,
     columns: Mapping[str, Sequence[Any]],
     as_of: NDArray[np.datetime64],
     seed: int,
 ) -> Scorer:
-    """Write trees, manifest and the reference sample.
+    """Write model, manifest and the reference sample.
 
     The sample: features, `probability`, `as_of` of at most 5 000 rows of the test period.
 
@@ -115,7 +115,7 @@ def write_bundle(
         The scorer read back from the folder, so that what is evaluated is what was written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    trees.save(folder / MODEL_FILES[manifest.library])
+    model.save(folder)
     manifest.write(folder)
     scorer = Scorer.load(folder, threads=2)
     write_reference(folder, scorer, columns=columns, as_of=as_of, seed=seed)

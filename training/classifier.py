@@ -16,6 +16,7 @@ from training.encoding import encode_columns
 from training.evaluation import evaluate
 from training.frame import Frame, Partition, fingerprint, fit_entries
 from training.manifest import FeatureEntry
+from training.models import FitData, Model
 from training.probes import Finding, probe, stop_on_leak
 from training.results import Metric
 from training.splits import (
@@ -28,7 +29,6 @@ from training.splits import (
     slice_past,
 )
 from training.study import Progress, StudyResult, fit_winner, run_study
-from training.trees import FitData, TreeModel
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Developed:
         test_matrix: Test rows.
         slices: How the past was cut; positions within the past.
         margin: Cross-fitted log-odds of the past.
-        trees: The fitted trees.
+        model: The fitted model.
         calibration: The chosen calibration.
         calibration_losses: Forward log-loss by method.
         study: The study.
@@ -65,7 +65,7 @@ class Developed:
     test_matrix: Vector
     slices: PastSlices
     margin: Vector
-    trees: TreeModel
+    model: Model
     calibration: Calibration
     calibration_losses: Mapping[str, float]
     study: StudyResult
@@ -124,9 +124,9 @@ def develop(
         seed=seed,
         progress=progress,
     )
-    trees, margin = _fit(matrix, label, entries, slices, study, entity=past_entity, threads=threads, seed=seed)
+    model, margin = _fit(matrix, label, entries, slices, study, entity=past_entity, threads=threads, seed=seed)
     calibration, losses = choose_calibration(margin[slices.newest], label[slices.newest])
-    probability = calibration.apply(trees.margin(test_matrix, threads=threads))
+    probability = calibration.apply(model.margin(test_matrix, threads=threads))
     metrics = evaluate(partition.test_label, probability, entity=entity, seed=seed)
     naive = {
         name: evaluate(partition.test_label, answer, entity=entity, seed=seed)
@@ -138,7 +138,7 @@ def develop(
         test_matrix=test_matrix,
         slices=slices,
         margin=margin,
-        trees=trees,
+        model=model,
         calibration=calibration,
         calibration_losses=losses,
         study=study,
@@ -230,7 +230,7 @@ def _fit(
     entity: Entities,
     threads: int,
     seed: int,
-) -> tuple[TreeModel, Vector]:
+) -> tuple[Model, Vector]:
     """The winner fitted on the whole past, and cross-fitted log-odds of the past for the calibration.
 
     The number of rounds is found on the tuning slice. Calibrating on a held-out newest slice instead cost 0.002 to

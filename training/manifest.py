@@ -86,8 +86,7 @@ class Manifest:
         version: Version in the registry; "unregistered" before it has one.
         feature_service: Feature service the features come from.
         features: In the order of the matrix.
-        library: `lightgbm` or `xgboost`.
-        model_file: File of the trees beside the manifest.
+        library: Kind of the model, see `training.models`.
         horizon_days: The outcome counts when it comes within so many days of as_of.
         base_rate: Outcome rate of the rows trained on.
         trained_at: When training ran, ISO 8601 UTC.
@@ -108,7 +107,6 @@ class Manifest:
     feature_service: str
     features: tuple[FeatureEntry, ...]
     library: str
-    model_file: str
     horizon_days: int
     base_rate: float
     trained_at: str

@@ -1,4 +1,4 @@
-"""Scorer: reads a classifier's bundle and answers. Light imports: numpy and the bundle's own tree library."""
+"""Scorer: reads a classifier's bundle and answers. Light imports: numpy and the bundle's own library."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training.calibration import Calibration
 from training.encoding import encode_columns
 from training.explanation import Reason, explain_row
 from training.manifest import Manifest
-from training.trees import TreeModel, bulk_threads, load_trees
+from training.models import Model, bulk_threads, load_model
 
 Matrix = NDArray[np.float64]
 
@@ -32,14 +32,14 @@ class Scorer:
 
     Args:
         manifest: What the bundle says about itself.
-        trees: Its trees.
+        model: Its model.
         threads: Threads for batches.
     """
 
-    def __init__(self, manifest: Manifest, trees: TreeModel, *, threads: int = 1) -> None:
+    def __init__(self, manifest: Manifest, model: Model, *, threads: int = 1) -> None:
         self.manifest = manifest
         self.threads = threads
-        self._trees = trees
+        self._model = model
         self._calibration = Calibration.from_dict(manifest.calibration)
         importance = np.array([entry.importance for entry in manifest.features])
         self._importance = importance / importance.sum() if importance.sum() > 0 else importance
@@ -54,14 +54,14 @@ class Scorer:
         """Read a bundle.
 
         Args:
-            folder: Folder with `manifest.json` and the trees.
+            folder: Folder with `manifest.json` and the model.
             threads: Threads for batches.
 
         Raises:
             NotFoundError: if the folder holds no manifest.
         """
         manifest = Manifest.read(folder)
-        return cls(manifest, load_trees(manifest.library, folder / manifest.model_file), threads=threads)
+        return cls(manifest, load_model(manifest.library, folder), threads=threads)
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> Matrix:
         """The model's matrix, float64 (n_rows, n_features): missing is NaN, an unseen category has its own code.
@@ -74,12 +74,12 @@ class Scorer:
     def probability(self, matrix: Matrix) -> Matrix:
         """Calibrated probability of the outcome within `manifest.horizon_days`, shape (n_rows,)."""
         threads = bulk_threads(len(matrix), self.threads)
-        return self._calibration.apply(self._trees.margin(matrix, threads=threads))
+        return self._calibration.apply(self._model.margin(matrix, threads=threads))
 
     def contributions(self, matrix: Matrix) -> Matrix:
         """Shapley values of the uncalibrated log-odds, shape (n_rows, n_features); without the expected value."""
         threads = bulk_threads(len(matrix), self.threads)
-        return self._trees.contributions(matrix, threads=threads)[:, :-1]
+        return self._model.contributions(matrix, threads=threads)[:, :-1]
 
     def reasons(self, matrix: Matrix, *, top: int = 5) -> list[list[Reason]]:
         """The strongest reasons of each row, at most `top` for and `top` against, strongest first."""

@@ -18,7 +18,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from training.trees import FitData, Library, OnRound, TreeModel, fit_trees
+from training.models import FitData, Model
+from training.trees import Library, OnRound, fit_trees
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +142,7 @@ def run_study(
     return _result(study, reused=min(reused, trials))
 
 
-def fit_winner(data: FitData, winner: StudyResult, *, rounds: int | None, threads: int, seed: int) -> TreeModel:
+def fit_winner(data: FitData, winner: StudyResult, *, rounds: int | None, threads: int, seed: int) -> Model:
     """Fit the winner's parameters for `rounds` rounds, or until `data.stop_matrix` says stop where that is None."""
     most = MAX_ROUNDS * 2 if rounds is None else rounds
     return fit_trees(winner.library, winner.params, data, rounds=most, patience=_PATIENCE, threads=threads, seed=seed)

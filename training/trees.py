@@ -1,4 +1,4 @@
-"""The two tree libraries behind one small interface: fit, margin, contributions, save, load.
+"""The two tree libraries as `training.models.Model`: fit, margin, contributions, save, load.
 
 Libraries are imported where they are used, so that a bundle loads only its own.
 """
@@ -7,64 +7,23 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from training.models import FitData, Model
 
 Matrix = NDArray[np.float64]
 Library = Literal["lightgbm", "xgboost"]
 # Called after each round with (round, shifted log-loss on the stop rows); it may raise to stop a hopeless fit.
 OnRound = Callable[[int, float], None]
 
-_BULK_ROWS = 512
 _CLIP = 1e-7
 _SHIFT_STEPS = 4
-
-
-class TreeModel(Protocol):
-    """A fitted set of trees. Margins are log-odds."""
-
-    @property
-    def library(self) -> Library:
-        """Which library."""
-
-    @property
-    def rounds(self) -> int:
-        """Rounds that count."""
-
-    def margin(self, matrix: Matrix, *, threads: int = 1) -> Matrix:
-        """Log-odds, shape (n_rows,)."""
-
-    def contributions(self, matrix: Matrix, *, threads: int = 1) -> Matrix:
-        """Shapley values of the log-odds, shape (n_rows, n_features + 1); the last column is the expected log-odds."""
-
-    def save(self, path: Path) -> None:
-        """Write the trees."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitData:
-    """Rows to fit on, the rows that stop the fit, and what the columns are.
-
-    Args:
-        matrix: float64 (n_rows, n_features).
-        label: 0 or 1 per row.
-        stop_matrix: Later rows for early stopping; None to fit all rounds.
-        stop_label: Their labels.
-        categorical: Positions of category columns (codes).
-        monotone: -1, 0 or 1 per column.
-    """
-
-    matrix: Matrix
-    label: Matrix
-    stop_matrix: Matrix | None = None
-    stop_label: Matrix | None = None
-    categorical: Sequence[int] = ()
-    monotone: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -85,9 +44,9 @@ class LightGbmTrees:
         values = self.booster.predict(matrix, pred_contrib=True, num_threads=threads, num_iteration=self.rounds)
         return np.asarray(values, dtype=np.float64)
 
-    def save(self, path: Path) -> None:
+    def save(self, folder: Path) -> None:
         """Write LightGBM's text format."""
-        self.booster.save_model(str(path), num_iteration=self.rounds)
+        self.booster.save_model(str(folder / MODEL_FILES["lightgbm"]), num_iteration=self.rounds)
 
 
 @dataclass(frozen=True)
@@ -112,9 +71,9 @@ class XgBoostTrees:
         values = self.booster.predict(rows, pred_contribs=True, iteration_range=(0, self.rounds))
         return np.asarray(values, dtype=np.float64)
 
-    def save(self, path: Path) -> None:
+    def save(self, folder: Path) -> None:
         """Write XGBoost's binary JSON."""
-        self.booster[: self.rounds].save_model(str(path))
+        self.booster[: self.rounds].save_model(str(folder / MODEL_FILES["xgboost"]))
 
 
 def shifted_log_loss(label: Matrix, probability: Matrix) -> float:
@@ -151,13 +110,9 @@ def _import_library(name: str) -> Any:
 MODEL_FILES: dict[str, str] = {"lightgbm": "model.txt", "xgboost": "model.ubj"}
 
 
-def bulk_threads(n_rows: int, threads: int) -> int:
-    """Threads worth using: one for a request, `threads` for a batch."""
-    return threads if n_rows >= _BULK_ROWS else 1
-
-
-def load_trees(library: str, path: Path) -> TreeModel:
-    """Read trees that `TreeModel.save` wrote."""
+def load_trees(library: str, folder: Path) -> Model:
+    """Read trees that `save` wrote into `folder`."""
+    path = folder / MODEL_FILES[library]
     if library == "lightgbm":
         lightgbm = _import_library("lightgbm")
 
@@ -180,7 +135,7 @@ def fit_trees(
     threads: int,
     seed: int,
     on_round: OnRound | None = None,
-) -> TreeModel:
+) -> Model:
     """Fit trees on log-loss; with stop rows, keep the round whose shifted log-loss was least on them.
 
     Args:
@@ -206,7 +161,7 @@ def _fit_lightgbm(
     threads: int,
     seed: int,
     on_round: OnRound | None,
-) -> TreeModel:
+) -> Model:
     lightgbm = _import_library("lightgbm")
 
     fixed = {
@@ -250,7 +205,7 @@ def _fit_xgboost(
     threads: int,
     seed: int,
     on_round: OnRound | None,
-) -> TreeModel:
+) -> Model:
     xgboost = _import_library("xgboost")
 
     class Rounds(xgboost.callback.TrainingCallback):  # type: ignore[misc, name-defined]

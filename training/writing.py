@@ -27,7 +27,6 @@ from training.recipe import Context
 from training.report import Report, write_report
 from training.results import Metric, TrainingResult, flatten
 from training.splits import moment_of
-from training.trees import MODEL_FILES
 
 if TYPE_CHECKING:
     from warehouse.sources import Source
@@ -51,7 +50,7 @@ def make_bundle(
     size = min(_EXPLAINED_ROWS, len(newest))
     chosen = newest[np.sort(generator.choice(len(newest), size, replace=False))]
     reference = developed.matrix[chosen]
-    contributions = developed.trees.contributions(reference, threads=threads)[:, :-1]
+    contributions = developed.model.contributions(reference, threads=threads)[:, :-1]
     probability = developed.calibration.apply(developed.margin[chosen])
     entries = describe_features(developed.entries, developed.matrix, partition.past_label, contributions)
     newest_rate = float(np.clip(partition.past_label[newest].mean(), 0.001, 0.999))
@@ -61,8 +60,7 @@ def make_bundle(
         version="unregistered",
         feature_service=recipe.feature_service,
         features=entries,
-        library=developed.trees.library,
-        model_file=MODEL_FILES[developed.trees.library],
+        library=developed.model.library,
         horizon_days=recipe.horizon_days,
         base_rate=float(partition.past_label.mean()),
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -77,7 +75,7 @@ def make_bundle(
     )
     bundle = folder / "bundle"
     columns = {entry.name: frame.columns[entry.name][partition.test] for entry in entries}
-    write_bundle(bundle, manifest, developed.trees, columns=columns, as_of=frame.as_of[partition.test], seed=seed)
+    write_bundle(bundle, manifest, developed.model, columns=columns, as_of=frame.as_of[partition.test], seed=seed)
     return bundle, manifest
 
 
@@ -104,7 +102,7 @@ def report_page(
     facts = {
         "Source": f"{source.name}, known until {context.cut:%Y-%m-%d %H:%M} UTC",
         "Split": partition.about,
-        "Model": f"{developed.trees.library}, {developed.trees.rounds} rounds, {len(developed.entries)} features, "
+        "Model": f"{developed.model.library}, {developed.model.rounds} rounds, {len(developed.entries)} features, "
         f"calibration: {developed.calibration.method}",
         "Rows": f"{len(partition.past):,} past, {len(partition.test):,} test; "
         f"horizon {context.recipe.horizon_days} days",
@@ -173,7 +171,7 @@ def training_result(
         loader_module="training.scorer",
         params={
             "library": study.library,
-            "rounds": developed.trees.rounds,
+            "rounds": developed.model.rounds,
             "calibration": developed.calibration.method,
             "horizon_days": context.recipe.horizon_days,
             "trials": len(study.trials),

@@ -60,7 +60,6 @@ def write_bundle(folder: Path, *, task: str = "lead", version: str = "1", slope:
         feature_service={"lead": "lead_score_v1", "deal": "deal_win_v1"}[task],
         features=entries,
         library="lightgbm",
-        model_file="model.txt",
         horizon_days=90,
         base_rate=0.5,
         trained_at="2025-03-31T00:00:00+00:00",

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from training.models import FitData
 from training.study import StudyResult, run_study
-from training.trees import FitData
 
 
 def data() -> FitData:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.trees import MODEL_FILES, FitData, Library, fit_trees, load_trees, shifted_log_loss
+from training.models import FitData, load_model
+from training.trees import Library, fit_trees, shifted_log_loss
 
 GENERATOR = np.random.default_rng(4)
 MATRIX = GENERATOR.normal(size=(1_200, 3))
@@ -42,8 +43,8 @@ def test_a_jump_of_the_base_rate_does_not_end_the_fit(library: Library) -> None:
 def test_saved_trees_answer_as_before(library: Library, tmp_path: Path) -> None:
     data = FitData(matrix=MATRIX[:900], label=LABEL[:900], stop_matrix=MATRIX[900:], stop_label=LABEL[900:])
     fitted = fit_trees(library, {}, data, rounds=80, threads=1, seed=1)
-    fitted.save(tmp_path / MODEL_FILES[library])
-    again = load_trees(library, tmp_path / MODEL_FILES[library])
+    fitted.save(tmp_path)
+    again = load_model(library, tmp_path)
     assert again.rounds == fitted.rounds
     assert again.margin(MATRIX) == pytest.approx(fitted.margin(MATRIX), abs=1e-5)
     assert fitted.contributions(MATRIX).sum(axis=1) == pytest.approx(fitted.margin(MATRIX), abs=1e-4)

@@ -17,8 +17,9 @@ from training.bundle import (
 from training.calibration import Calibration, sigmoid
 from training.encoding import encode_columns, fit_categories
 from training.manifest import FeatureEntry, Manifest
+from training.models import FitData
 from training.scorer import Scorer
-from training.trees import MODEL_FILES, FitData, Library, fit_trees
+from training.trees import Library, fit_trees
 
 SOURCES = ("web", "event", "referral")
 
@@ -107,7 +108,6 @@ def train_toy(
         feature_service="lead_score_v1",
         features=described,
         library=library,
-        model_file=MODEL_FILES[library],
         horizon_days=90,
         base_rate=base_rate,
         trained_at="2025-01-01T00:00:00+00:00",

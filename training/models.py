@@ -1,0 +1,86 @@
+"""What every kind of model can do, and how one is read back from a bundle.
+
+A model answers log-odds and says exactly what each feature added to them. Kinds: trees of two libraries
+(`training.trees`), and whatever else is registered in `load_model`. A kind's module is imported when a model of it is
+made or read, so that a bundle loads only its own library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import ContractError
+
+Matrix = NDArray[np.float64]
+
+_BULK_ROWS = 512
+
+
+class Model(Protocol):
+    """A fitted model. Margins are log-odds."""
+
+    @property
+    def library(self) -> str:
+        """Which kind: `lightgbm`, `xgboost`, …; `load_model` knows it by this name."""
+
+    @property
+    def rounds(self) -> int:
+        """Boosting rounds that count; 0 where there are none."""
+
+    def margin(self, matrix: Matrix, *, threads: int = 1) -> Matrix:
+        """Log-odds, shape (n_rows,)."""
+
+    def contributions(self, matrix: Matrix, *, threads: int = 1) -> Matrix:
+        """Shapley values of the log-odds, shape (n_rows, n_features + 1); the last column is the expected log-odds."""
+
+    def save(self, folder: Path) -> None:
+        """Write the model's files into a folder that exists."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitData:
+    """Rows to fit on, the rows that stop the fit, and what the columns are.
+
+    Args:
+        matrix: float64 (n_rows, n_features).
+        label: 0 or 1 per row.
+        stop_matrix: Later rows for early stopping; None to fit all rounds.
+        stop_label: Their labels.
+        categorical: Positions of category columns (codes).
+        monotone: -1, 0 or 1 per column.
+    """
+
+    matrix: Matrix
+    label: Matrix
+    stop_matrix: Matrix | None = None
+    stop_label: Matrix | None = None
+    categorical: Sequence[int] = ()
+    monotone: Sequence[int] = ()
+
+
+def bulk_threads(n_rows: int, threads: int) -> int:
+    """Threads worth using: one for a request, `threads` for a batch."""
+    return threads if n_rows >= _BULK_ROWS else 1
+
+
+def load_model(library: str, folder: Path) -> Model:
+    """Read a model that `Model.save` wrote.
+
+    Args:
+        library: Its kind.
+        folder: Folder it was saved into.
+
+    Raises:
+        ContractError: if the kind is not known.
+    """
+    if library in ("lightgbm", "xgboost"):
+        from training.trees import load_trees
+
+        return load_trees(library, folder)
+    raise ContractError(f"There is no kind of model '{library}'", next_step="train the model again")
