@@ -49,6 +49,34 @@ class UiSettings(_Part):
     evidently_port: int = Field(8000, ge=1, le=65535, description="Evidently's UI.")
 
 
+class GateSettings(_Part):
+    """What the gate asks of a challenger besides a surely smaller log-loss (docs/adr/0017)."""
+
+    capacity: float = Field(
+        0.1,
+        gt=0,
+        description="Leads or deals a team can work: below 1 a share of those scored, from 1 on a number a week.",
+    )
+    value_loss: float = Field(
+        0.05, ge=0, lt=1, description="Share of the champion's conversions at that capacity which may surely be lost."
+    )
+    calibration_loss: float = Field(
+        0.01, ge=0, lt=1, description="How much larger the calibration error may surely become."
+    )
+    segment_loss: float = Field(
+        0.05, ge=0, description="Share by which the log-loss of any one segment may surely become worse."
+    )
+    segment_entities: int = Field(
+        50, ge=2, description="Leads or deals below which a segment of the newest rows is not judged."
+    )
+    latency_ms: float = Field(
+        50.0, gt=0, description="Milliseconds within which 99 of 100 answers about one row come, reasons included."
+    )
+    latency_times: float = Field(
+        10.0, gt=1, description="How many times the champion's median latency is allowed, beyond a tenth of the budget."
+    )
+
+
 class TrainingSettings(_Part):
     """What every training run shares."""
 
@@ -88,6 +116,7 @@ class Settings(BaseSettings):
     serving: ServingSettings = Field(ServingSettings(), description="Prediction services.")
     ui: UiSettings = Field(UiSettings(), description="Local pages.")
     training: TrainingSettings = Field(TrainingSettings(), description="Training.")
+    gate: GateSettings = Field(GateSettings(), description="The gate between challenger and champion.")
 
     @classmethod
     def settings_customise_sources(
