@@ -56,6 +56,7 @@ class Developed:
         probability: Calibrated probabilities of the test rows.
         metrics: Figures on the test rows.
         baselines: The same of the naive answers.
+        answers: What each naive answer says on the test rows, by name.
         findings: What the probes found.
         fingerprint: Digest of the past.
     """
@@ -72,6 +73,7 @@ class Developed:
     probability: Vector
     metrics: Mapping[str, Metric]
     baselines: Mapping[str, Mapping[str, Metric]]
+    answers: Mapping[str, Vector]
     findings: tuple[Finding, ...]
     fingerprint: str
 
@@ -128,9 +130,9 @@ def develop(
     calibration, losses = choose_calibration(margin[slices.newest], label[slices.newest])
     probability = calibration.apply(model.margin(test_matrix, threads=threads))
     metrics = evaluate(partition.test_label, probability, entity=entity, seed=seed)
+    answers = _naive(entries, matrix, label, test_matrix, seed=seed)
     naive = {
-        name: evaluate(partition.test_label, answer, entity=entity, seed=seed)
-        for name, answer in _naive(entries, matrix, label, test_matrix, seed=seed).items()
+        name: evaluate(partition.test_label, answer, entity=entity, seed=seed) for name, answer in answers.items()
     }
     return Developed(
         entries=entries,
@@ -145,6 +147,7 @@ def develop(
         probability=probability,
         metrics=metrics,
         baselines=naive,
+        answers=answers,
         findings=_all_findings(
             suspicions,
             probe(
