@@ -1,135 +1,42 @@
-"""The gate: a model changes only when a paired test on the newest rows says so; and the log of every decision.
+"""Promotion: what the gate's verdict, or a person's word, does to the registry; every decision goes to the log first.
 
-The challenger and the champion answer the same rows, the newest whose labels are known, which the challenger never saw.
-The difference of their log-loss is resampled by entity; the challenger is promoted when even the pessimistic end of the
-95 % one-sided interval is better. Whatever cannot be evaluated keeps things as they are, with the reason. Without a
-champion, the challenger has to beat the base rate.
+The gate itself (`training.gate`) only judges. Here its verdict is logged, and then the alias `champion` moves, or does
+not. Whatever cannot be evaluated keeps things as they are, with the reason.
 """
 
 from __future__ import annotations
 
-import fcntl
 import getpass
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+import logging
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from common.errors import ContractError, NotFoundError, SalienceError
-from training.calibration import log_loss_rows
-from training.evaluation import draw_weights
-from training.registry import ModelRegistry
+from common.errors import InputError, NotFoundError, SalienceError, UnavailableError
+from common.settings import GateSettings
+from training.gate.holdout import Holdout as Holdout
+from training.gate.judging import judge
+from training.gate.verdict import Verdict, refused
+from training.promotion_log import (
+    BY_HAND,
+    NOT_MOVED,
+    PROMOTIONS_FILE,
+    ROLLBACK,
+    Decision,
+    PromotionLog,
+    reigns,
+)
 from training.results import RegisteredModel
-from training.scorer import Scorer
 
-Vector = NDArray[np.float64]
+if TYPE_CHECKING:
+    from training.registry import ModelRegistry
 
-PROMOTIONS_FILE = "promotions.jsonl"
-MIN_OUTCOMES = 10
-REPLICATES = 1_000
-_ONE_SIDED = 0.95
-_GENESIS = "0" * 64
+logger = logging.getLogger(__name__)
+
 # What a test or a registry may raise when it cannot do its work; anything else is a defect and stops the run.
 _NOT_EVALUATED = (SalienceError, OSError, ValueError, KeyError)
-
-# Whether to promote, why, and the figures behind it.
-Finding = tuple[bool, str, Mapping[str, float]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Holdout:
-    """The newest rows with known labels, which the challenger has not seen.
-
-    Args:
-        columns: Feature columns by name, one value per row.
-        label: 0 or 1.
-        entity: Lead or deal of each row.
-        base_rate: Outcome rate of the rows the challenger was trained on.
-        until: Newest as_of, ISO 8601.
-    """
-
-    columns: Mapping[str, Sequence[Any]]
-    label: Vector
-    entity: NDArray[np.object_] | NDArray[np.str_]
-    base_rate: float
-    until: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decision:
-    """What the gate said.
-
-    Args:
-        name: Registered model.
-        version: Version in question.
-        promoted: Whether it became champion.
-        reason: Why, in a sentence.
-        champion_before: Version that was champion; None where there was none, or it is not known.
-        evidence: Figures behind the reason.
-        who: Who asked.
-        at: When, ISO 8601 UTC.
-    """
-
-    name: str
-    version: str
-    promoted: bool
-    reason: str
-    champion_before: str | None = None
-    evidence: Mapping[str, float] = field(default_factory=dict)
-    who: str = ""
-    at: str = ""
-
-
-class PromotionLog:
-    """Append-only log of decisions; each line carries the hash of the one before, so that a changed line shows.
-
-    Args:
-        path: The file; made on the first decision.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def append(self, decision: Decision) -> None:
-        """Add a decision. Two processes may do so at once."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a+", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            file.seek(0)
-            lines = file.read().splitlines()
-            previous = json.loads(lines[-1])["hash"] if lines else _GENESIS
-            entry = {"sequence": len(lines) + 1, **asdict(decision), "previous_hash": previous}
-            file.write(json.dumps({**entry, "hash": _digest(entry)}) + "\n")
-
-    def entries(self) -> list[dict[str, Any]]:
-        """All decisions, oldest first.
-
-        Raises:
-            ContractError: naming the first line that was changed, added or taken away.
-        """
-        if not self.path.is_file():
-            return []
-        found: list[dict[str, Any]] = []
-        previous = _GENESIS
-        for number, line in enumerate(self.path.read_text(encoding="utf-8").splitlines(), start=1):
-            entry = _parse(line)
-            body = {name: value for name, value in entry.items() if name != "hash"}
-            intact = body.get("sequence") == number and body.get("previous_hash") == previous
-            if not intact or entry.get("hash") != _digest(body):
-                raise ContractError(
-                    f"Line {number} of the promotion log {self.path} was changed after it was written",
-                    expected="each line to carry the hash of its content and of the line before",
-                    next_step="restore the file from a backup; do not trust its history until then",
-                )
-            found.append(entry)
-            previous = str(entry["hash"])
-        return found
+_LEAST_WORDS = 2
 
 
 def promotion_log(registry: ModelRegistry) -> PromotionLog:
@@ -143,6 +50,7 @@ def decide(
     *,
     registry: ModelRegistry,
     seed: int,
+    limits: GateSettings | None = None,
     who: str | None = None,
 ) -> Decision:
     """Test a challenger against the champion on the newest rows, promote it if it is better, and log the decision.
@@ -152,21 +60,23 @@ def decide(
         holdout: The newest rows with known labels.
         registry: Where the champion is looked up and set.
         seed: Seed of the bootstrap.
+        limits: Bounds and budget of the gate; the settings' defaults unless given.
         who: Who asked; the user of this process unless given.
 
     Returns:
         The decision. It is never an error: what cannot be evaluated is not promoted.
     """
+    bounds = limits or GateSettings()
 
-    def test(champion: RegisteredModel | None) -> Finding:
-        return _test(challenger, champion, holdout, seed=seed)
+    def test(champion: RegisteredModel | None) -> Verdict:
+        return judge(challenger, champion, holdout, limits=bounds, seed=seed)
 
     return put_to_gate(challenger, test, registry=registry, who=who)
 
 
 def put_to_gate(
     challenger: RegisteredModel,
-    test: Callable[[RegisteredModel | None], Finding],
+    test: Callable[[RegisteredModel | None], Verdict],
     *,
     registry: ModelRegistry,
     who: str | None = None,
@@ -186,145 +96,127 @@ def put_to_gate(
         The decision. It is never an error: what cannot be evaluated is not promoted.
     """
     champion_before: str | None = None
-    evidence: Mapping[str, float] = {}
     try:
         champion = registry.champion(challenger.name)
         champion_before = champion.version if champion else None
-        promoted, reason, evidence = test(champion)
+        verdict = test(champion)
     except _NOT_EVALUATED as error:
-        promoted, reason = False, f"could not be evaluated: {error}"
+        verdict = refused(str(error))
     decision = Decision(
         name=challenger.name,
         version=challenger.version,
-        promoted=promoted,
-        reason=reason,
+        promoted=verdict.promoted,
+        reason=verdict.reason,
         champion_before=champion_before,
-        evidence=evidence,
+        evidence=verdict.evidence,
+        checks=verdict.checks,
         who=who or _user(),
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        at=_now(),
     )
-    log = promotion_log(registry)
-    log.append(decision)
-    if decision.promoted:
-        try:
-            registry.set_champion(challenger.name, challenger.version)
-        except _NOT_EVALUATED as error:
-            decision = replace(decision, promoted=False, reason=f"the alias could not be moved: {error}")
-            log.append(decision)
-    return decision
+    return _carry_out(decision, registry)
 
 
 def appoint(registry: ModelRegistry, name: str, version: str, *, why: str, who: str | None = None) -> Decision:
-    """Make a version champion by hand, such as to put the old one back; logged like the gate's own decisions.
+    """Make a version champion by hand; logged like the gate's own decisions.
+
+    Args:
+        registry: Where the alias moves.
+        name: Registered model.
+        version: The version.
+        why: The reason, in words.
+        who: Who asked; the user of this process unless given.
 
     Raises:
+        InputError: if there is no reason.
         NotFoundError: if the version does not exist.
         UnavailableError: if the registry cannot be reached.
     """
+    if len(why.split()) < _LEAST_WORDS:
+        raise InputError(
+            f"Version {version} of '{name}' is promoted by hand only for a reason",
+            expected="--because with a sentence that others will understand later",
+            got=f"'{why}'",
+            field="because",
+        )
+    return _by_hand(registry, name, version, reason=f"by hand: {why.strip()}", kind=BY_HAND, who=who)
+
+
+def roll_back(registry: ModelRegistry, name: str, *, why: str = "", who: str | None = None) -> Decision:
+    """Put the champion before the present one back in its place, as the log tells it; twice goes back two.
+
+    Args:
+        registry: Where the alias moves.
+        name: Registered model.
+        why: The reason, if one is given.
+        who: Who asked; the user of this process unless given.
+
+    Raises:
+        NotFoundError: if the log knows no champion before.
+        ContractError: if the log was changed or cut short.
+        UnavailableError: if the registry cannot be reached.
+    """
+    entries = promotion_log(registry).checked(registry.seals())
     champion = registry.champion(name)
-    registry.set_champion(name, version)
+    ruled = reigns(entries, name)
+    present = champion.version if champion else None
+    while ruled and ruled[-1] == present:
+        ruled.pop()
+    if not ruled:
+        raise NotFoundError(
+            f"The log knows no champion of '{name}' before {f'version {present}' if present else 'now'}",
+            next_step="choose one: salience models list, then salience models promote VERSION --because …",
+        )
+    reason = f"rolled back from version {present}" + (f": {why.strip()}" if why.strip() else "")
+    return _by_hand(registry, name, ruled[-1], reason=reason, kind=ROLLBACK, who=who)
+
+
+def _by_hand(registry: ModelRegistry, name: str, version: str, *, reason: str, kind: str, who: str | None) -> Decision:
+    registry.version(name, version)
+    champion = registry.champion(name)
     decision = Decision(
         name=name,
         version=version,
         promoted=True,
-        reason=f"by hand: {why}",
+        reason=reason,
         champion_before=champion.version if champion else None,
         who=who or _user(),
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        at=_now(),
+        kind=kind,
     )
-    promotion_log(registry).append(decision)
+    done = _carry_out(decision, registry)
+    if not done.promoted:
+        raise UnavailableError(
+            f"Version {version} of '{name}' was not promoted: {done.reason}", next_step="run the same command again"
+        )
+    return done
+
+
+def _carry_out(decision: Decision, registry: ModelRegistry) -> Decision:
+    """Log a decision, and move the alias if it says so; a move that fails is logged too."""
+    _record(decision, registry)
+    if not decision.promoted:
+        return decision
+    try:
+        registry.set_champion(decision.name, decision.version)
+    except _NOT_EVALUATED as error:
+        decision = replace(
+            decision, promoted=False, kind=NOT_MOVED, reason=f"the alias could not be moved: {error}", at=_now()
+        )
+        _record(decision, registry)
     return decision
 
 
-def compare(
-    challenger: Vector, champion: Vector, label: Vector, entity: NDArray[np.object_] | NDArray[np.str_], *, seed: int
-) -> dict[str, float]:
-    """Paired bootstrap of the log-loss difference, challenger minus champion; entities are drawn with replacement.
-
-    Returns:
-        `log_loss_challenger`, `log_loss_champion`, `difference`, and `difference_upper`, below which it lies with 95 %.
-    """
-    ours, theirs = log_loss_rows(label, challenger), log_loss_rows(label, champion)
-    names, cluster = np.unique(np.asarray(entity).astype(str), return_inverse=True)
-    sums = np.bincount(cluster, ours - theirs, minlength=len(names))
-    sizes = np.bincount(cluster, minlength=len(names)).astype(np.float64)
-    weights = draw_weights(names, replicates=REPLICATES, seed=seed)
-    drawn = (sums @ weights) / (sizes @ weights)
-    return {
-        "log_loss_challenger": float(ours.mean()),
-        "log_loss_champion": float(theirs.mean()),
-        "difference": float((ours - theirs).mean()),
-        "difference_upper": float(np.quantile(drawn, _ONE_SIDED)),
-        "rows": float(len(label)),
-        "entities": float(len(names)),
-    }
-
-
-def _test(
-    challenger: RegisteredModel, champion: RegisteredModel | None, holdout: Holdout, *, seed: int
-) -> tuple[bool, str, dict[str, float]]:
-    refusal = _unusable(holdout)
-    if refusal is not None:
-        return False, f"could not be evaluated: {refusal}", {}
-    if champion is not None and champion.version == challenger.version:
-        return False, "it is the champion already", {}
-    ours = _answers(challenger, holdout)
-    if champion is None:
-        theirs, rival = np.full(len(holdout.label), holdout.base_rate), "the base rate"
-    else:
-        theirs, rival = _answers(champion, holdout), f"champion {champion.version}"
-    if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
-        return False, "could not be evaluated: a model answered something that is no probability", {}
-    evidence = compare(ours, theirs, holdout.label, holdout.entity, seed=seed)
-    promoted = evidence["difference_upper"] < 0.0
-    figures = (
-        f"log-loss {evidence['log_loss_challenger']:.4f} against {evidence['log_loss_champion']:.4f} on the newest "
-        f"{len(holdout.label)} rows; difference {evidence['difference']:+.4f}, "
-        f"at most {evidence['difference_upper']:+.4f} with 95 %"
-    )
-    verdict = f"better than {rival}" if promoted else f"not surely better than {rival}"
-    return promoted, f"{verdict}: {figures}", evidence
-
-
-def _unusable(holdout: Holdout) -> str | None:
-    if len(holdout.label) == 0:
-        return "the holdout is empty"
-    positives = int((holdout.label == 1).sum())
-    fewest = min(positives, len(holdout.label) - positives)
-    if fewest == 0:
-        return "the holdout has one class only"
-    if fewest < MIN_OUTCOMES:
-        return f"the holdout has {fewest} rows of one class and needs {MIN_OUTCOMES}"
-    if not 0.0 < holdout.base_rate < 1.0:
-        return "the base rate is 0 or 1"
-    return None
-
-
-def _answers(model: RegisteredModel, holdout: Holdout) -> Vector:
-    """Probabilities of a version, read back from its bundle as the services would.
-
-    Raises:
-        NotFoundError: if the holdout lacks a feature that the version reads.
-    """
-    scorer = Scorer.load(model.bundle, threads=2)
-    lacking = [name for name in scorer.manifest.feature_names if name not in holdout.columns]
-    if lacking:
-        raise NotFoundError(
-            f"The holdout lacks {len(lacking)} features that version {model.version} reads (first: {lacking[0]})"
-        )
-    return scorer.probability(scorer.encode(holdout.columns))
-
-
-def _parse(line: str) -> dict[str, Any]:
+def _record(decision: Decision, registry: ModelRegistry) -> None:
+    """Log a decision and seal it; where the registry is away, the next decision's seal covers this line too."""
+    seal = promotion_log(registry).append(decision)
     try:
-        entry = json.loads(line)
-    except json.JSONDecodeError:
-        return {}
-    return entry if isinstance(entry, dict) else {}
+        registry.seal(decision.name, seal)
+    except (UnavailableError, NotFoundError) as error:
+        logger.warning("the decision about %s %s is logged, but not sealed: %s", decision.name, decision.version, error)
 
 
-def _digest(entry: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _user() -> str:

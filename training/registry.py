@@ -24,6 +24,18 @@ from common.errors import NotFoundError, UnavailableError
 from common.settings import Settings
 from common.telemetry import disable_telemetry
 from training.manifest import MANIFEST_FILE
+from training.promotion_log import Seal
+from training.registry_reading import (
+    SEAL_TAG,
+    RunRecord,
+    VersionRecord,
+    read_seals,
+    registered_model,
+    registered_models,
+    run_record,
+    seal_text,
+    version_records,
+)
 from training.results import RegisteredModel, TrainingResult
 
 CHAMPION = "champion"
@@ -98,18 +110,7 @@ class ModelRegistry:
             version = _aliased(client, name, alias)
             if version is None:
                 return None
-            metrics = client.get_run(version.run_id).data.metrics
-            held = client.get_registered_model(name).aliases
-            current = tuple(sorted(other for other in held if str(held[other]) == str(version.version)))
-            bundle = self._bundle(client, name, version)
-        return RegisteredModel(
-            name=name,
-            version=str(version.version),
-            run_id=version.run_id,
-            aliases=current,
-            metrics=dict(metrics),
-            bundle=bundle,
-        )
+            return registered_model(client, version, self._bundle(client, name, version))
 
     def bundle(self, name: str, alias: str = CHAMPION) -> Path:
         """Folder of the bundle behind an alias; the same folder for as long as the alias stays.
@@ -135,15 +136,68 @@ class ModelRegistry:
             UnavailableError: if MLflow's store cannot be reached.
         """
         with self._reaching() as (mlflow, client):
-            try:
-                client.get_model_version(name, version)
-            except mlflow.exceptions.MlflowException as error:
-                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                    raise
-                raise NotFoundError(
-                    f"Model '{name}' has no version {version}", next_step="look at the versions in MLflow (make ui)"
-                ) from error
+            _version(mlflow, client, name, version)
             client.set_registered_model_alias(name, CHAMPION, version)
+
+    def names(self) -> tuple[str, ...]:
+        """Names of all registered models.
+
+        Raises:
+            UnavailableError: if MLflow's store cannot be reached.
+        """
+        with self._reaching() as (_, client):
+            return tuple(sorted(model.name for model in registered_models(client)))
+
+    def versions(self, name: str) -> tuple[VersionRecord, ...]:
+        """All versions of a model, newest first; empty where there is no such model.
+
+        Raises:
+            UnavailableError: if MLflow's store cannot be reached.
+        """
+        with self._reaching() as (_, client):
+            return version_records(client, name)
+
+    def version(self, name: str, version: str) -> RegisteredModel:
+        """A version and its bundle.
+
+        Raises:
+            NotFoundError: if there is no such version.
+            UnavailableError: if MLflow's store cannot be reached.
+        """
+        with self._reaching() as (mlflow, client):
+            found = _version(mlflow, client, name, version)
+            bundle = self._bundle(client, name, found)
+            return registered_model(client, found, bundle)
+
+    def run(self, run_id: str) -> RunRecord:
+        """Parameters, tags and figures of a run.
+
+        Raises:
+            UnavailableError: if MLflow's store cannot be reached.
+        """
+        with self._reaching() as (_, client):
+            return run_record(client, run_id)
+
+    def seal(self, name: str, seal: Seal) -> None:
+        """Keep the number and the hash of the newest line that the promotion log has about a model.
+
+        Raises:
+            NotFoundError: if there is no such model.
+            UnavailableError: if MLflow's store cannot be reached.
+        """
+        with self._reaching() as (_, client):
+            if not client.search_registered_models(f"name = '{name}'"):
+                raise NotFoundError(f"There is no model '{name}'", next_step="look at the models: salience models list")
+            client.set_registered_model_tag(name, SEAL_TAG, seal_text(seal))
+
+    def seals(self) -> dict[str, Seal]:
+        """The newest line that the promotion log had about each model.
+
+        Raises:
+            UnavailableError: if MLflow's store cannot be reached.
+        """
+        with self._reaching() as (_, client):
+            return read_seals(client)
 
     def quality(self, name: str) -> dict[str, Any]:
         """Figures of the champion on the untouched period it was tested on, beside its baselines.
@@ -228,7 +282,7 @@ class ModelRegistry:
         found = client.search_registered_models(f"name = '{name}'")
         if not found:
             client.create_registered_model(name)
-        tags = {"fingerprint": training.fingerprint, "task": training.task}
+        tags = {"fingerprint": training.fingerprint, "task": training.task, **training.tags}
         version = client.create_model_version(
             name, logged.model_uri, run_id=run_id, tags=tags, model_id=logged.model_id
         )
@@ -293,6 +347,18 @@ def _aliased(client: Any, name: str, alias: str) -> Any:
     if not found or alias not in found[0].aliases:
         return None
     return client.get_model_version_by_alias(name, alias)
+
+
+def _version(mlflow: Any, client: Any, name: str, version: str) -> Any:
+    try:
+        return client.get_model_version(name, version)
+    except mlflow.exceptions.MlflowException as error:
+        # A number that is none, such as "newest", is an invalid value to MLflow.
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise NotFoundError(
+            f"Model '{name}' has no version {version}", next_step="look at its versions: salience models list"
+        ) from error
 
 
 def _run_tags(name: str, training: TrainingResult) -> dict[str, str]:

@@ -10,6 +10,7 @@ import pytest
 from common.errors import UnavailableError
 from training.forecast.gate import BACKTEST_FILE, compare_forecasts, decide_forecast
 from training.promotion import promotion_log
+from training.promotion_log import Seal
 from training.results import RegisteredModel
 
 
@@ -29,6 +30,9 @@ class ShelfRegistry:
 
     def set_champion(self, name: str, version: str) -> None:
         self.promoted.append(version)
+
+    def seal(self, name: str, seal: Seal) -> None:
+        self.seals = {name: seal}
 
 
 def backtest(error: float, *, n_periods: int = 6) -> pd.DataFrame:

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from training_toy import toy_columns, toy_truth, train_toy
 
-from common.errors import ContractError, UnavailableError
-from training.promotion import Decision, Holdout, PromotionLog, appoint, compare, decide, promotion_log
+from common.errors import ContractError, NotFoundError, UnavailableError
+from training.gate.holdout import Holdout
+from training.gate.paired import compare_log_loss
+from training.promotion import appoint, decide, promotion_log
+from training.promotion_log import Decision, PromotionLog, Seal
 from training.results import RegisteredModel
 
 
@@ -23,6 +26,7 @@ class Registry:
         self.current = champion
         self.is_down = is_down
         self.appointed: list[str] = []
+        self.sealed: dict[str, Seal] = {}
 
     def champion(self, name: str) -> RegisteredModel | None:
         if self.is_down:
@@ -31,6 +35,21 @@ class Registry:
 
     def set_champion(self, name: str, version: str) -> None:
         self.appointed.append(version)
+        if self.current is not None:
+            self.current = replace(self.current, version=version)
+
+    def version(self, name: str, version: str) -> RegisteredModel:
+        if not version.isdigit():
+            raise NotFoundError(f"Model '{name}' has no version {version}")
+        return RegisteredModel(name=name, version=version, run_id="r", aliases=(), metrics={}, bundle=self.home)
+
+    def seal(self, name: str, seal: Seal) -> None:
+        if self.is_down:
+            raise UnavailableError("The model registry is away")
+        self.sealed[name] = seal
+
+    def seals(self) -> dict[str, Seal]:
+        return self.sealed
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +191,7 @@ def test_a_changed_line_shows(tmp_path: Path, tamper: str) -> None:
 def test_the_paired_difference_is_the_difference_of_the_log_losses() -> None:
     label = np.array([1.0, 0.0, 1.0, 0.0] * 20)
     ours, theirs = np.tile([0.8, 0.3, 0.6, 0.1], 20), np.full(80, 0.5)
-    found = compare(ours, theirs, label, np.arange(80).astype(str), seed=1)
+    found = compare_log_loss(ours, theirs, label, np.arange(80).astype(str), seed=1)
     by_hand = -np.log([0.8, 0.7, 0.6, 0.9]).mean() + np.log(2) * -1
-    assert found["difference"] == pytest.approx(by_hand)
-    assert found["difference"] <= found["difference_upper"] < 0
+    assert found.difference == pytest.approx(by_hand)
+    assert found.difference <= found.at_most() < 0

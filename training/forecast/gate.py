@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from training.promotion import Decision, Finding, put_to_gate
+from training.gate.verdict import Verdict
+from training.promotion import put_to_gate
+from training.promotion_log import Decision
 
 if TYPE_CHECKING:
     from training.registry import ModelRegistry
@@ -94,13 +96,13 @@ def decide_forecast(
         The decision. It is never an error: what cannot be evaluated is not promoted.
     """
 
-    def test(champion: RegisteredModel | None) -> Finding:
+    def test(champion: RegisteredModel | None) -> Verdict:
         promoted, reason, comparison = (
             _against_naive(backtest, baselines, seed=seed)
             if champion is None
             else _against_champion(champion, challenger, backtest, seed=seed)
         )
-        return promoted, reason, _evidence(comparison)
+        return Verdict(promoted=promoted, reason=reason, evidence=_evidence(comparison))
 
     return put_to_gate(challenger, test, registry=registry, who=who)
 

@@ -1,0 +1,222 @@
+"""The test: challenger against champion on the newest rows, by quality, value, calibration, segment and speed.
+
+The challenger has to be surely better in log-loss. Whatever else is looked at can only keep it out, and only where it
+is worse by more than a bound *and* surely worse: neither noise alone nor a trifle alone does so (docs/adr/0017).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.settings import GateSettings
+from training.evaluation import ece
+from training.gate.answers import Answers, answers_of
+from training.gate.holdout import MIN_OUTCOMES, Holdout
+from training.gate.latency import Latency, time_answers
+from training.gate.paired import (
+    Paired,
+    SegmentPair,
+    clusters,
+    compare_figure,
+    compare_log_loss,
+    compare_segment,
+    value_at_capacity,
+)
+from training.gate.verdict import Check, Verdict, refused
+from training.results import RegisteredModel
+from training.scorer import Scorer
+from training.segments import segment_rows
+
+Vector = NDArray[np.float64]
+
+_TENTH = 0.1
+
+
+def judge(
+    challenger: RegisteredModel,
+    champion: RegisteredModel | None,
+    holdout: Holdout,
+    *,
+    limits: GateSettings,
+    seed: int,
+) -> Verdict:
+    """Judge a challenger; without a champion it has to beat the base rate.
+
+    Args:
+        challenger: The version in question.
+        champion: The version in its place; None where there is none.
+        holdout: The newest rows with known labels.
+        limits: Bounds and budget.
+        seed: Seed of the bootstrap.
+
+    Raises:
+        SalienceError: if one of the two cannot be asked; the caller keeps the challenger out.
+    """
+    fault = holdout.fault()
+    if fault is not None:
+        return refused(fault)
+    if champion is not None and champion.version == challenger.version:
+        return Verdict(promoted=False, reason="it is the champion already")
+    ours = answers_of(challenger, holdout)
+    theirs = None if champion is None else answers_of(champion, holdout)
+    rival = "the base rate" if champion is None else f"champion {champion.version}"
+    checks = judge_answers(ours, theirs, holdout, limits=limits, seed=seed)
+    return _verdict(checks, rival=rival)
+
+
+def judge_answers(
+    ours: Answers, theirs: Answers | None, holdout: Holdout, *, limits: GateSettings, seed: int
+) -> tuple[Check, ...]:
+    """All checks of two models' answers to the holdout; see `judge`."""
+    base = np.full(len(holdout.label), holdout.base_rate)
+    other = base if theirs is None else theirs.probability
+    checks = [
+        _log_loss(ours.probability, other, holdout, seed=seed),
+        _value(ours.probability, other, holdout, limits=limits, seed=seed),
+    ]
+    if theirs is not None:
+        checks += [
+            _calibration(ours.probability, other, holdout, limits=limits, seed=seed),
+            _segments(segment_pairs(ours.probability, other, holdout, limits=limits), limits=limits),
+        ]
+    return (*checks, _latency(ours.scorer, theirs.scorer if theirs else None, holdout, limits=limits, seed=seed))
+
+
+def segment_pairs(ours: Vector, theirs: Vector, holdout: Holdout, *, limits: GateSettings) -> list[SegmentPair]:
+    """Both models' log-loss in each segment that holds enough entities and outcomes."""
+    found = []
+    for kind, names in segment_rows(holdout.columns, as_of=holdout.as_of).items():
+        for name in sorted(set(names.tolist())):
+            chosen = names == name
+            label, entity = holdout.label[chosen], holdout.entity[chosen]
+            enough = min(label.sum(), (1 - label).sum()) >= MIN_OUTCOMES
+            if enough and clusters(entity)[1] >= limits.segment_entities:
+                found.append(compare_segment(ours[chosen], theirs[chosen], label, entity, kind=kind, name=name))
+    return found
+
+
+def value_pair(ours: Vector, theirs: Vector, holdout: Holdout, *, capacity: float, seed: int) -> Paired:
+    """What working the rows with the highest probabilities would have brought, by either model."""
+    figure = partial(value_at_capacity, holdout.value(), share=holdout.worked_share(capacity))
+    return compare_figure(figure, ours, theirs, holdout.entity, seed=seed)
+
+
+def calibration_pair(ours: Vector, theirs: Vector, holdout: Holdout, *, seed: int) -> Paired:
+    """Both models' expected calibration error."""
+    return compare_figure(partial(ece, holdout.label), ours, theirs, holdout.entity, seed=seed)
+
+
+def _log_loss(ours: Vector, theirs: Vector, holdout: Holdout, *, seed: int) -> Check:
+    found = compare_log_loss(ours, theirs, holdout.label, holdout.entity, seed=seed)
+    return Check(
+        name="log_loss",
+        passed=found.at_most() < 0.0,
+        words=f"log-loss {found.ours:.4f} against {found.theirs:.4f} on the newest {len(holdout.label)} rows; "
+        f"difference {found.difference:+.4f}, at most {found.at_most():+.4f} with 95 %",
+        figures={
+            "log_loss_challenger": found.ours,
+            "log_loss_champion": found.theirs,
+            "difference": found.difference,
+            "difference_upper": found.at_most(),
+            "rows": float(len(holdout.label)),
+            "entities": float(clusters(holdout.entity)[1]),
+        },
+    )
+
+
+def _value(ours: Vector, theirs: Vector, holdout: Holdout, *, limits: GateSettings, seed: int) -> Check:
+    found = value_pair(ours, theirs, holdout, capacity=limits.capacity, seed=seed)
+    share = holdout.worked_share(limits.capacity)
+    is_worse = -found.difference > limits.value_loss * found.theirs and found.at_most() < 0.0
+    what = "outcomes" if holdout.worth is None else "in value"
+    return Check(
+        name="value",
+        passed=not is_worse,
+        words=f"working the {100 * share:.3g} % with the highest probability brings {found.ours:,.0f} {what} "
+        f"against {found.theirs:,.0f}{_surely(is_worse)}",
+        figures=_figures("value", found) | {"worked_share": share},
+    )
+
+
+def _calibration(ours: Vector, theirs: Vector, holdout: Holdout, *, limits: GateSettings, seed: int) -> Check:
+    found = calibration_pair(ours, theirs, holdout, seed=seed)
+    is_worse = found.difference > limits.calibration_loss and found.at_least() > 0.0
+    return Check(
+        name="calibration",
+        passed=not is_worse,
+        words=f"calibration error {found.ours:.4f} against {found.theirs:.4f}{_surely(is_worse)}",
+        figures=_figures("calibration_error", found),
+    )
+
+
+def _segments(pairs: list[SegmentPair], *, limits: GateSettings) -> Check:
+    looked_at = max(len(pairs), 1)
+    worse = [
+        pair
+        for pair in pairs
+        if pair.difference > limits.segment_loss * pair.theirs and pair.at_least(looked_at=looked_at) > 0.0
+    ]
+    figures = {"segments": float(len(pairs)), "segments_worse": float(len(worse))}
+    if not worse:
+        return Check(name="segments", passed=True, words=f"no segment of {len(pairs)} surely worse", figures=figures)
+    worst = max(worse, key=lambda pair: pair.difference / pair.theirs)
+    return Check(
+        name="segments",
+        passed=False,
+        words=f"{len(worse)} of {len(pairs)} segments surely worse, most of all {worst.kind} {worst.name}: log-loss "
+        f"{worst.ours:.4f} against {worst.theirs:.4f} on {worst.rows} rows",
+        figures=figures | {f"worse_{pair.kind}_{pair.name}": pair.difference for pair in worse},
+    )
+
+
+def _latency(ours: Scorer, theirs: Scorer | None, holdout: Holdout, *, limits: GateSettings, seed: int) -> Check:
+    timed = time_answers([ours, theirs] if theirs is not None else [ours], holdout.columns, seed=seed)
+    mine = timed[0]
+    rival = timed[1] if theirs is not None else None
+    figures = {
+        "latency_median_ms": mine.median_ms,
+        "latency_p99_ms": mine.p99_ms,
+        "latency_budget_ms": limits.latency_ms,
+    }
+    words = f"an answer takes {mine.median_ms:.2g} ms, 99 of 100 at most {mine.p99_ms:.2g} of {limits.latency_ms:g} ms"
+    if rival is not None:
+        figures["latency_median_ms_champion"] = rival.median_ms
+        words += f", the champion's {rival.median_ms:.2g} ms"
+    return Check(name="latency", passed=_is_fast(mine, rival, limits), words=words, figures=figures)
+
+
+def _is_fast(mine: Latency, rival: Latency | None, limits: GateSettings) -> bool:
+    if mine.p99_ms > limits.latency_ms:
+        return False
+    is_noticed = mine.median_ms > _TENTH * limits.latency_ms
+    return rival is None or not is_noticed or mine.median_ms <= limits.latency_times * rival.median_ms
+
+
+def _figures(name: str, found: Paired) -> dict[str, float]:
+    return {
+        f"{name}_challenger": found.ours,
+        f"{name}_champion": found.theirs,
+        f"{name}_lower": found.at_least(),
+        f"{name}_upper": found.at_most(),
+    }
+
+
+def _surely(is_worse: bool) -> str:
+    return ", surely worse" if is_worse else ""
+
+
+def _verdict(checks: tuple[Check, ...], *, rival: str) -> Verdict:
+    loss, rest = checks[0], checks[1:]
+    against = [check for check in rest if not check.passed]
+    evidence = {name: figure for check in checks for name, figure in check.figures.items()}
+    if not loss.passed:
+        head = f"not surely better than {rival}"
+    elif against:
+        head = f"better than {rival} in log-loss, but kept out by {' and '.join(check.name for check in against)}"
+    else:
+        head = f"better than {rival}"
+    reason = f"{head}: {'; '.join(check.words for check in checks)}"
+    return Verdict(promoted=loss.passed and not against, reason=reason, evidence=evidence, checks=checks)

@@ -1,0 +1,77 @@
+"""How long a bundle takes to answer about one row, as a service would ask it: encoded, scored, explained.
+
+Two models are timed in turns, row by row, so that both meet the same disturbances. A machine that does other work makes
+any answer slower and none faster, so each figure is the least of several rounds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from training.scorer import Scorer
+
+_ROUNDS = 3
+_ROWS = 60
+_WARM_UP = 3
+_MOST_SECONDS = 2.0
+_P99 = 0.99
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds for one row: the median, and what 99 of 100 answers need at most."""
+
+    median_ms: float
+    p99_ms: float
+
+
+def time_answers(scorers: Sequence[Scorer], columns: Mapping[str, Sequence[Any]], *, seed: int) -> tuple[Latency, ...]:
+    """Time each scorer on the same rows.
+
+    Args:
+        scorers: The bundles, on one thread.
+        columns: Feature columns of the rows to ask about.
+        seed: Seed of the rows' draw.
+
+    Returns:
+        The latency of each, in their order.
+    """
+    count = len(next(iter(columns.values())))
+    chosen = np.random.default_rng(seed).choice(count, min(_ROWS, count), replace=False)
+    questions = [
+        [{name: [columns[name][row]] for name in scorer.manifest.feature_names} for scorer in scorers] for row in chosen
+    ]
+    for asked in questions[:_WARM_UP]:
+        _ask(scorers, asked)
+    rounds = [_round(scorers, questions) for _ in range(_ROUNDS)]
+    best = np.min(rounds, axis=0)
+    return tuple(Latency(median_ms=float(median), p99_ms=float(slow)) for median, slow in best)
+
+
+def _round(scorers: Sequence[Scorer], questions: Sequence[list[dict[str, Any]]]) -> list[tuple[float, float]]:
+    """Median and 99 % of each scorer over the questions, or over as many as two seconds allow."""
+    started = time.perf_counter()
+    taken: list[list[float]] = []
+    for asked in questions:
+        taken.append(_ask(scorers, asked))
+        if time.perf_counter() - started > _MOST_SECONDS:
+            break
+    times = np.array(taken)
+    return [(float(np.median(column)), float(np.quantile(column, _P99))) for column in times.T]
+
+
+def _ask(scorers: Sequence[Scorer], asked: Sequence[dict[str, Any]]) -> list[float]:
+    """Milliseconds of each scorer's answer to one question."""
+    at = datetime.now(UTC)
+    taken = []
+    for scorer, columns in zip(scorers, asked, strict=True):
+        started = time.perf_counter()
+        scorer.record(columns, ids=["row"], at=at)
+        taken.append(1_000.0 * (time.perf_counter() - started))
+    return taken
