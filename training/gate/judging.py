@@ -6,24 +6,20 @@ is worse by more than a bound *and* surely worse: neither noise alone nor a trif
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 from numpy.typing import NDArray
 
 from common.settings import GateSettings
-from training.evaluation import ece
 from training.gate.answers import Answers, answers_of
 from training.gate.holdout import MIN_OUTCOMES, Holdout
 from training.gate.latency import Latency, time_answers
 from training.gate.paired import (
     Paired,
     SegmentPair,
-    clusters,
-    compare_figure,
+    compare_calibration,
     compare_log_loss,
     compare_segment,
-    value_at_capacity,
+    compare_value,
 )
 from training.gate.verdict import Check, Verdict, refused
 from training.results import RegisteredModel
@@ -93,20 +89,15 @@ def segment_pairs(ours: Vector, theirs: Vector, holdout: Holdout, *, limits: Gat
             chosen = names == name
             label, entity = holdout.label[chosen], holdout.entity[chosen]
             enough = min(label.sum(), (1 - label).sum()) >= MIN_OUTCOMES
-            if enough and clusters(entity)[1] >= limits.segment_entities:
+            if enough and len(set(entity.tolist())) >= limits.segment_entities:
                 found.append(compare_segment(ours[chosen], theirs[chosen], label, entity, kind=kind, name=name))
     return found
 
 
 def value_pair(ours: Vector, theirs: Vector, holdout: Holdout, *, capacity: float, seed: int) -> Paired:
     """What working the rows with the highest probabilities would have brought, by either model."""
-    figure = partial(value_at_capacity, holdout.value(), share=holdout.worked_share(capacity))
-    return compare_figure(figure, ours, theirs, holdout.entity, seed=seed)
-
-
-def calibration_pair(ours: Vector, theirs: Vector, holdout: Holdout, *, seed: int) -> Paired:
-    """Both models' expected calibration error."""
-    return compare_figure(partial(ece, holdout.label), ours, theirs, holdout.entity, seed=seed)
+    share = holdout.worked_share(capacity)
+    return compare_value(ours, theirs, holdout.value(), holdout.entity, share=share, seed=seed)
 
 
 def _log_loss(ours: Vector, theirs: Vector, holdout: Holdout, *, seed: int) -> Check:
@@ -122,7 +113,7 @@ def _log_loss(ours: Vector, theirs: Vector, holdout: Holdout, *, seed: int) -> C
             "difference": found.difference,
             "difference_upper": found.at_most(),
             "rows": float(len(holdout.label)),
-            "entities": float(clusters(holdout.entity)[1]),
+            "entities": float(len(set(holdout.entity.tolist()))),
         },
     )
 
@@ -142,7 +133,7 @@ def _value(ours: Vector, theirs: Vector, holdout: Holdout, *, limits: GateSettin
 
 
 def _calibration(ours: Vector, theirs: Vector, holdout: Holdout, *, limits: GateSettings, seed: int) -> Check:
-    found = calibration_pair(ours, theirs, holdout, seed=seed)
+    found = compare_calibration(ours, theirs, holdout.label, holdout.entity, seed=seed)
     is_worse = found.difference > limits.calibration_loss and found.at_least() > 0.0
     return Check(
         name="calibration",

@@ -7,7 +7,6 @@ robust variance of a ratio, Cameron and Miller 2015), and the level is divided b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -15,16 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.calibration import log_loss_rows
+from training.evaluation import MAX_SCORES, ece, figure_replicates, rank_scores
+from training.resampling import Resample, entity_codes, resample
 
 Vector = NDArray[np.float64]
 Entities = NDArray[np.object_] | NDArray[np.str_]
-# A figure of (probability, weights (n_rows, n_replicates)) -> (n_replicates,).
-RowFigure = Callable[[Vector, Vector], Vector]
 
 REPLICATES = 1_000
-FIGURE_REPLICATES = 300
 ONE_SIDED = 0.95
-_CHUNK = 50
 
 
 @dataclass(frozen=True)
@@ -55,21 +52,6 @@ class Paired:
         return float(np.quantile(self.drawn, 1.0 - level))
 
 
-def clusters(entity: Entities) -> tuple[NDArray[np.int64], int]:
-    """A number for each row's entity, and how many there are."""
-    names, position = np.unique(np.asarray(entity).astype(str), return_inverse=True)
-    return np.asarray(position), len(names)
-
-
-def draws(count: int, *, replicates: int, seed: int) -> Iterator[Vector]:
-    """How often each of `count` entities is drawn, in parts of shape (count, at most 50)."""
-    generator = np.random.default_rng(seed)
-    for start in range(0, replicates, _CHUNK):
-        width = min(_CHUNK, replicates - start)
-        chosen = generator.integers(0, count, size=(width, count))
-        yield np.stack([np.bincount(row, minlength=count) for row in chosen], axis=1).astype(np.float64)
-
-
 def compare_log_loss(ours: Vector, theirs: Vector, label: Vector, entity: Entities, *, seed: int) -> Paired:
     """Log-loss of two answers to the same rows.
 
@@ -81,52 +63,46 @@ def compare_log_loss(ours: Vector, theirs: Vector, label: Vector, entity: Entiti
         seed: Seed of the draws.
     """
     loss, rival = log_loss_rows(label, ours), log_loss_rows(label, theirs)
-    cluster, count = clusters(entity)
-    sums = np.bincount(cluster, loss - rival, minlength=count)
-    sizes = np.bincount(cluster, minlength=count).astype(np.float64)
-    drawn = [(sums @ part) / (sizes @ part) for part in draws(count, replicates=REPLICATES, seed=seed)]
-    return Paired(float(loss.mean()), float(rival.mean()), np.concatenate(drawn))
+    sample = resample(entity, replicates=REPLICATES, seed=seed)
+    drawn = sample.sums(loss - rival)[0] / sample.sums(np.ones(len(label)))[0]
+    return Paired(float(loss.mean()), float(rival.mean()), drawn)
 
 
-def compare_figure(
-    figure: RowFigure,
-    ours: Vector,
-    theirs: Vector,
-    entity: Entities,
-    *,
-    seed: int,
-    replicates: int = FIGURE_REPLICATES,
-) -> Paired:
-    """Any figure of two answers to the same rows; see `compare_log_loss`."""
-    cluster, count = clusters(entity)
-    ones = np.ones((len(ours), 1))
-    drawn = []
-    for part in draws(count, replicates=replicates, seed=seed):
-        weights = part[cluster]
-        drawn.append(figure(ours, weights) - figure(theirs, weights))
-    return Paired(float(figure(ours, ones)[0]), float(figure(theirs, ones)[0]), np.concatenate(drawn))
+def compare_calibration(ours: Vector, theirs: Vector, label: Vector, entity: Entities, *, seed: int) -> Paired:
+    """Expected calibration error (ten bins of equally many rows) of two answers to the same rows."""
+    sample, ones = resample(entity, replicates=REPLICATES, seed=seed), np.ones((len(label), 1))
+    drawn = [figure_replicates(label, answer, sample)["ece"] for answer in (ours, theirs)]
+    return Paired(float(ece(label, ours, ones)[0]), float(ece(label, theirs, ones)[0]), drawn[0] - drawn[1])
 
 
-def value_at_capacity(value: Vector, probability: Vector, weights: Vector, *, share: float) -> Vector:
-    """Value of the rows with the highest probabilities, as many as a team can work; ties share the last places.
+def compare_value(ours: Vector, theirs: Vector, value: Vector, entity: Entities, *, share: float, seed: int) -> Paired:
+    """What working the rows with the highest probabilities would have brought, by two answers to the same rows.
 
     Args:
+        ours: Probabilities of the challenger.
+        theirs: Probabilities of the champion.
         value: What each row's outcome brought, 0 without it.
-        probability: What the rows are ordered by.
-        weights: How often each row counts, (n_rows, n_replicates).
+        entity: Lead or deal of each row; these are drawn.
         share: Share of the rows that is worked.
-
-    Returns:
-        Shape (n_replicates,), in the unit of `value`.
+        seed: Seed of the draws.
     """
-    order = np.argsort(-probability, kind="stable")
-    scores = probability[order]
-    starts = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]])
-    total = np.add.reduceat(weights[order], starts, axis=0)
-    worth = np.add.reduceat(weights[order] * value[order][:, None], starts, axis=0)
-    before = np.cumsum(total, axis=0) - total
-    taken = np.clip(share * total.sum(axis=0) - before, 0.0, total)
-    part = np.divide(taken, total, out=np.zeros_like(total), where=total > 0)
+    sample = resample(entity, replicates=REPLICATES, seed=seed)
+    once = Resample(np.zeros(len(value), dtype=np.int64), np.ones((1, 1)))
+    drawn = _value_at_capacity(ours, value, sample, share) - _value_at_capacity(theirs, value, sample, share)
+    points = [float(_value_at_capacity(answer, value, once, share, most=len(value))[0]) for answer in (ours, theirs)]
+    return Paired(points[0], points[1], drawn)
+
+
+def _value_at_capacity(
+    probability: Vector, value: Vector, sample: Resample, share: float, *, most: int = MAX_SCORES
+) -> Vector:
+    """Value of the `share` of the rows with the highest probabilities in each replicate; ties share the last places."""
+    position, count = rank_scores(-probability, most=most)
+    rows = sample.sums(np.ones(len(value)), cell=position, cells=count)
+    worth = sample.sums(value, cell=position, cells=count)
+    before = np.cumsum(rows, axis=0) - rows
+    taken = np.clip(share * rows.sum(axis=0) - before, 0.0, rows)
+    part = np.divide(taken, rows, out=np.zeros_like(rows), where=rows > 0)
     return np.asarray((part * worth).sum(axis=0), dtype=np.float64)
 
 
@@ -167,7 +143,8 @@ def compare_segment(
 ) -> SegmentPair:
     """Log-loss of two answers to the rows of one segment."""
     loss, rival = log_loss_rows(label, ours), log_loss_rows(label, theirs)
-    cluster, count = clusters(entity)
+    cluster = entity_codes(entity)
+    count = int(cluster.max()) + 1
     mean = float((loss - rival).mean())
     rest = np.bincount(cluster, loss - rival - mean, minlength=count)
     error = float(np.sqrt((rest**2).sum() * count / max(count - 1, 1)) / len(label))
