@@ -174,7 +174,9 @@ def figure_replicates(label: Vector, probability: Vector, drawn: Resample) -> di
     found["log_loss"] = _ratio(drawn.sums(log_loss_rows(label, probability))[0], total)
     found["brier"] = _ratio(drawn.sums((probability - label) ** 2)[0], total)
     gaps = drawn.sums(label - probability, cell=_ece_bins(probability), cells=ECE_BINS)
-    found["ece"] = _ratio(np.abs(gaps).sum(axis=0), total)
+    # Noise only adds to a mean of absolute values: what it adds on average is taken away again.
+    errors = _ratio(np.abs(gaps).sum(axis=0), total)
+    found["ece"] = np.maximum(0.0, errors - errors.mean() + ece(label, probability, ones)[0])
     return found
 
 

@@ -1,0 +1,257 @@
+"""Quality by segment, and which segments a model serves worse than the rest: beyond noise, and by how much.
+
+Two questions per segment: does the probability lie further off than for the other rows, and does it rank worse? Each
+difference has a standard error from the sums of its influence function by entity (Cameron and Miller 2015; for the area
+under the curve Obuchowski 1997), so that rows of one deal count once, and entities in both parts too. The level is
+divided by the number of questions asked (Bonferroni), so that a frame where nothing is wrong raises no note in 98 of
+100 trainings however many segments it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.calibration import log_loss_rows
+from training.evaluation import REPLICATES, as_metric, figure_replicates
+from training.resampling import Resample, entity_codes, resample
+from training.results import Metric
+
+Vector = NDArray[np.float64]
+Names = NDArray[np.object_]
+Mask = NDArray[np.bool_]
+
+LEVEL = 0.02
+"""Probability that any segment of a frame is named where none is served worse."""
+MIN_OUTCOMES = 20
+"""Entities with and without the outcome below which a segment is too small to say."""
+MIN_GAP = 0.01
+"""A smaller gap between expected and observed rate is no use to anybody, however sure."""
+
+Problem = Literal["under-predicted", "over-predicted", "ranks worse"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentFigures:
+    """One segment.
+
+    Args:
+        name: Its value, or its band.
+        rows: Rows of the test period.
+        entities: Different leads or deals among them.
+        outcomes: Rows with the outcome.
+        rate: Share with the outcome.
+        predicted: Mean probability.
+        gap: Observed rate less mean probability.
+        auc: How well it ranks within the segment; None where rows are too few to say.
+        log_loss: Log-loss within the segment; None where rows are too few to say.
+        is_enough: Whether there are outcomes enough of both kinds to say anything.
+    """
+
+    name: str
+    rows: int
+    entities: int
+    outcomes: int
+    rate: Metric
+    predicted: float
+    gap: Metric
+    auc: Metric | None
+    log_loss: Metric | None
+    is_enough: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class BiasNote:
+    """A segment that is served worse than the rest.
+
+    Args:
+        kind: Kind of segment, such as `source`.
+        segment: The segment.
+        problem: What is worse.
+        ours: The figure in the segment: gap (observed less expected), or AUC.
+        rest: The same of all other rows.
+        z: Difference over its standard error.
+        p: Its probability by chance, before the correction.
+    """
+
+    kind: str
+    segment: str
+    problem: Problem
+    ours: float
+    rest: float
+    z: float
+    p: float
+
+
+def figures_by_segment(
+    label: Vector,
+    probability: Vector,
+    segments: Mapping[str, Names],
+    *,
+    entity: NDArray[Any],
+    seed: int,
+    replicates: int = REPLICATES,
+) -> dict[str, tuple[SegmentFigures, ...]]:
+    """Figures of every segment, the largest first.
+
+    Args:
+        label: 0 or 1 per row.
+        probability: Predicted probability per row.
+        segments: Name of each row's segment, by kind.
+        entity: Lead or deal of each row.
+        seed: Seed of the bootstrap.
+        replicates: Bootstrap replicates.
+    """
+    return {
+        kind: tuple(
+            _figures(str(name), names == name, label, probability, entity, seed=seed, replicates=replicates)
+            for name in _largest_first(names)
+        )
+        for kind, names in segments.items()
+    }
+
+
+def bias_notes(
+    label: Vector,
+    probability: Vector,
+    segments: Mapping[str, Names],
+    *,
+    entity: NDArray[Any],
+    level: float = LEVEL,
+) -> tuple[BiasNote, ...]:
+    """The segments that are served worse than the rest, surest first.
+
+    Args:
+        label: 0 or 1 per row.
+        probability: Predicted probability per row.
+        segments: Name of each row's segment, by kind.
+        entity: Lead or deal of each row.
+        level: Probability of any false note, over all segments together.
+    """
+    code = entity_codes(entity)
+    asked: list[BiasNote] = []
+    for kind, names in segments.items():
+        for name in _largest_first(names):
+            inside = names == name
+            if _is_enough(label[inside], code[inside]) and _is_enough(label[~inside], code[~inside]):
+                asked += _ask(kind, str(name), inside, label, probability, code)
+    bar = level / max(1, len(asked))
+    return tuple(sorted((note for note in asked if note.p <= bar and _matters(note)), key=lambda note: note.p))
+
+
+def _largest_first(names: Names) -> list[Any]:
+    values, counts = np.unique(names.astype(str), return_counts=True)
+    return [values[index] for index in np.argsort(-counts, kind="stable")]
+
+
+def _is_enough(label: Vector, code: NDArray[np.int64]) -> bool:
+    return all(len(np.unique(code[label == outcome])) >= MIN_OUTCOMES for outcome in (0, 1))
+
+
+def _matters(note: BiasNote) -> bool:
+    return note.problem == "ranks worse" or abs(note.ours - note.rest) >= MIN_GAP
+
+
+def _figures(
+    name: str,
+    inside: Mask,
+    label: Vector,
+    probability: Vector,
+    entity: NDArray[Any],
+    *,
+    seed: int,
+    replicates: int,
+) -> SegmentFigures:
+    y, p, who = label[inside], probability[inside], entity[inside]
+    order = np.argsort(p, kind="stable")
+    y, p, who = y[order], p[order], who[order]
+    drawn = resample(who, replicates=replicates, seed=seed)
+    code = entity_codes(who)
+    is_enough = _is_enough(y, code)
+    found = figure_replicates(y, p, drawn) if is_enough else {}
+    return SegmentFigures(
+        name=name,
+        rows=len(y),
+        entities=int(code.max()) + 1,
+        outcomes=int(y.sum()),
+        rate=_mean(y, drawn),
+        predicted=float(p.mean()),
+        gap=_mean(y - p, drawn),
+        auc=as_metric(_area(y, p)[0], found["auc"]) if is_enough else None,
+        log_loss=as_metric(float(log_loss_rows(y, p).mean()), found["log_loss"]) if is_enough else None,
+        is_enough=is_enough,
+    )
+
+
+def _mean(values: Vector, drawn: Resample) -> Metric:
+    return as_metric(float(values.mean()), (drawn.sums(values) / drawn.sums(np.ones(len(values))))[0])
+
+
+def _ask(
+    kind: str, segment: str, inside: Mask, label: Vector, probability: Vector, code: NDArray[np.int64]
+) -> list[BiasNote]:
+    """Both questions about one segment."""
+    gap, rest_gap, z = _gap_difference(inside, label, probability, code)
+    problem: Problem = "under-predicted" if gap > rest_gap else "over-predicted"
+    notes = [BiasNote(kind=kind, segment=segment, problem=problem, ours=gap, rest=rest_gap, z=z, p=2 * _tail(abs(z)))]
+    area, rest_area, z = _area_difference(inside, label, probability, code)
+    return [
+        *notes,
+        BiasNote(kind=kind, segment=segment, problem="ranks worse", ours=area, rest=rest_area, z=z, p=_tail(-z)),
+    ]
+
+
+def _tail(z: float) -> float:
+    return 1.0 - NormalDist().cdf(z)
+
+
+def _gap_difference(
+    inside: Mask, label: Vector, probability: Vector, code: NDArray[np.int64]
+) -> tuple[float, float, float]:
+    """Observed less expected rate in the segment and in the rest, and the difference over its standard error.
+
+    Few outcomes that happen to be even fewer make the spread look small; it is never taken for smaller than the
+    probabilities themselves say (the variance under the hypothesis that they are right).
+    """
+    residual = label - probability
+    gaps = [float(residual[part].mean()) for part in (inside, ~inside)]
+    sizes = [float(part.sum()) for part in (inside, ~inside)]
+    influence = np.where(inside, (residual - gaps[0]) / sizes[0], -(residual - gaps[1]) / sizes[1])
+    spread = probability * (1.0 - probability)
+    least = sum(float(spread[part].sum()) / size**2 for part, size in zip((inside, ~inside), sizes, strict=True))
+    variance = max(_variance(influence, code), least)
+    return gaps[0], gaps[1], (gaps[0] - gaps[1]) / variance**0.5 if variance > 0 else 0.0
+
+
+def _area_difference(
+    inside: Mask, label: Vector, probability: Vector, code: NDArray[np.int64]
+) -> tuple[float, float, float]:
+    influence = np.zeros(len(label))
+    area, influence[inside] = _area(label[inside], probability[inside])
+    rest, part = _area(label[~inside], probability[~inside])
+    influence[~inside] = -part
+    variance = _variance(influence, code)
+    return area, rest, (area - rest) / variance**0.5 if variance > 0 else 0.0
+
+
+def _area(label: Vector, score: Vector) -> tuple[float, Vector]:
+    """Area under the curve, and what each row's placement moves it (DeLong, DeLong and Clarke-Pearson 1988)."""
+    values, rank = np.unique(score, return_inverse=True)
+    positive = np.bincount(rank, label, minlength=len(values))
+    negative = np.bincount(rank, 1.0 - label, minlength=len(values))
+    wins = (np.cumsum(negative) - negative / 2.0) / negative.sum()
+    losses = (positive.sum() - np.cumsum(positive) + positive / 2.0) / positive.sum()
+    area = float((positive * wins).sum() / positive.sum())
+    placed = np.where(label == 1, wins[rank] - area, 0.0) / positive.sum()
+    return area, placed + np.where(label == 0, losses[rank] - area, 0.0) / negative.sum()
+
+
+def _variance(influence: Vector, code: NDArray[np.int64]) -> float:
+    sums = np.bincount(code, influence)
+    entities = len(sums)
+    return float((sums**2).sum() * entities / max(1, entities - 1))
