@@ -19,7 +19,7 @@ from training.calibration import log_loss_rows, logit, sigmoid
 from training.evaluation import ece
 from training.gate.answers import Answers, answers_of
 from training.gate.holdout import Holdout
-from training.gate.judging import judge, judge_answers
+from training.gate.judging import judge, judge_answers, value_pair
 from training.gate.latency import time_answers
 from training.gate.paired import compare_calibration, compare_log_loss, compare_segment, compare_value
 from training.gate.verdict import Check
@@ -204,11 +204,31 @@ def test_the_row_losses_add_up(world: tuple[Holdout, np.ndarray]) -> None:
     assert found.at_least() < found.difference < found.at_most()
 
 
-@pytest.mark.parametrize(("capacity", "share"), [(0.1, 0.1), (7.0, 7 * ((ROWS - 1) / 24 / 7) / ROWS), (1e6, 1.0)])
-def test_a_capacity_is_a_share_or_a_number_a_week(
-    world: tuple[Holdout, np.ndarray], capacity: float, share: float
-) -> None:
-    assert world[0].worked_share(capacity) == pytest.approx(share)
+def test_each_lead_is_worked_once_and_a_capacity_may_be_a_number_a_week(world: tuple[Holdout, np.ndarray]) -> None:
+    holdout, truth = world
+    assert holdout.as_of is not None
+    twice = replace(
+        holdout,
+        columns={},
+        label=np.tile(holdout.label, 2),
+        entity=np.tile(holdout.entity, 2),
+        as_of=np.r_[holdout.as_of, holdout.as_of + np.timedelta64(1, "D")],
+    )
+    # What a model says of the later rows changes nothing.
+    ours = np.r_[truth, truth[::-1]]
+    pair, share = value_pair(ours, ours, twice, capacity=0.1, seed=1)
+    assert share == 0.1
+    assert pair.ours == pytest.approx(plain_value(truth, holdout.label, 0.1))
+    weeks = (ROWS - 1) / 24 / 7
+    assert value_pair(ours, ours, twice, capacity=7.0, seed=1)[1] == pytest.approx(7 * weeks / ROWS)
+
+
+def test_value_is_counted_in_worth_where_rows_have_one(scorer: Scorer, world: tuple[Holdout, np.ndarray]) -> None:
+    holdout, truth = world
+    worth = np.where(np.arange(ROWS) % 2 == 0, 1_000.0, np.nan)
+    rich = replace(holdout, worth=worth)
+    assert rich.value().sum() == 1_000.0 * holdout.label[::2].sum()
+    assert "in value against" in checks(scorer, rich, truth, truth)["value"].words
 
 
 def test_segments_are_those_the_frame_has_columns_for() -> None:

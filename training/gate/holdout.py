@@ -13,7 +13,6 @@ Vector = NDArray[np.float64]
 Entities = NDArray[np.object_] | NDArray[np.str_]
 
 MIN_OUTCOMES = 10
-_WEEK = np.timedelta64(7, "D")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,18 +58,3 @@ class Holdout:
         if self.worth is None:
             return self.label
         return np.asarray(self.label * np.nan_to_num(self.worth, nan=0.0), dtype=np.float64)
-
-    def worked_share(self, capacity: float) -> float:
-        """Share of the rows that a team can work.
-
-        Args:
-            capacity: Below 1 that share itself; from 1 on a number a week, over the weeks that the rows span.
-        """
-        if capacity < 1.0:
-            return capacity
-        return min(1.0, capacity * self._weeks() / len(self.label))
-
-    def _weeks(self) -> float:
-        if self.as_of is None or len(self.as_of) == 0:
-            return 1.0
-        return float(max(1.0, (self.as_of.max() - self.as_of.min()) / _WEEK))

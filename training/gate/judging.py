@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.settings import GateSettings
+from training.capacity import first_rows, share_of
 from training.gate.answers import Answers, answers_of
 from training.gate.holdout import MIN_OUTCOMES, Holdout
 from training.gate.latency import Latency, time_answers
@@ -94,10 +95,18 @@ def segment_pairs(ours: Vector, theirs: Vector, holdout: Holdout, *, limits: Gat
     return found
 
 
-def value_pair(ours: Vector, theirs: Vector, holdout: Holdout, *, capacity: float, seed: int) -> Paired:
-    """What working the rows with the highest probabilities would have brought, by either model."""
-    share = holdout.worked_share(capacity)
-    return compare_value(ours, theirs, holdout.value(), holdout.entity, share=share, seed=seed)
+def value_pair(ours: Vector, theirs: Vector, holdout: Holdout, *, capacity: float, seed: int) -> tuple[Paired, float]:
+    """What working the leads or deals with the highest probabilities would have brought, by either model.
+
+    Each lead or deal counts once, at its first row, as in the training report.
+
+    Returns:
+        The pair, and the share of the leads or deals that is worked.
+    """
+    rows = np.arange(len(holdout.label)) if holdout.as_of is None else first_rows(holdout.entity, holdout.as_of)
+    share = min(capacity, 1.0) if holdout.as_of is None else share_of(capacity, holdout.as_of[rows])
+    pair = compare_value(ours[rows], theirs[rows], holdout.value()[rows], holdout.entity[rows], share=share, seed=seed)
+    return pair, share
 
 
 def _log_loss(ours: Vector, theirs: Vector, holdout: Holdout, *, seed: int) -> Check:
@@ -119,8 +128,7 @@ def _log_loss(ours: Vector, theirs: Vector, holdout: Holdout, *, seed: int) -> C
 
 
 def _value(ours: Vector, theirs: Vector, holdout: Holdout, *, limits: GateSettings, seed: int) -> Check:
-    found = value_pair(ours, theirs, holdout, capacity=limits.capacity, seed=seed)
-    share = holdout.worked_share(limits.capacity)
+    found, share = value_pair(ours, theirs, holdout, capacity=limits.capacity, seed=seed)
     is_worse = -found.difference > limits.value_loss * found.theirs and found.at_most() < 0.0
     what = "outcomes" if holdout.worth is None else "in value"
     return Check(
