@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from common.page_plots import BAD, LINE, MARK, dress, inline_svg, new_figure
 from warehouse.quality.results import TrendPoint, WeekVolume
-
-_COLOURS = {"#010203": "var(--ink)", "#010204": "var(--soft)", "#010205": "var(--line)", "#010206": "var(--mark)",
-            "#010207": "var(--bad)"}  # fmt: skip
-_SOFT, _LINE, _MARK, _BAD = "#010204", "#010205", "#010206", "#010207"
-"""Matplotlib wants colours, the page has variables: these stand for them until the SVG is written."""
 
 _WIDE = 6.0
 """Inches from which an axis has room for more dates."""
@@ -24,12 +19,12 @@ def trend_plot(trend: Sequence[TrendPoint]) -> str:
     moments = [point.as_of for point in trend]
     figure, axes = _figure(width=6.4, height=2.0, name="trend", days=(moments[-1] - moments[0]) / timedelta(days=1))
     scores = [point.score for point in trend]
-    axes.plot(moments, scores, color=_MARK, marker="o", linewidth=2)
+    axes.plot(moments, scores, color=MARK, marker="o", linewidth=2)
     axes.set_ylim(max(0, min(scores) - 10), 101)
     axes.annotate(
         f"{scores[-1]:.0f}", (moments[-1], scores[-1]), xytext=(0, -14), textcoords="offset points", ha="center"
     )
-    return _svg(figure, name="trend", about="Overall score over the reports")
+    return inline_svg(figure, name="trend", about="Overall score over the reports")
 
 
 def volume_plot(table: str, weeks: Sequence[WeekVolume]) -> str:
@@ -41,49 +36,29 @@ def volume_plot(table: str, weeks: Sequence[WeekVolume]) -> str:
         [week.week for week in judged],
         [week.low for week in judged],
         [week.high for week in judged],
-        color=_LINE,
+        color=LINE,
         linewidth=0,
         alpha=0.55,
     )
-    axes.plot(days, [week.rows for week in weeks], color=_MARK, linewidth=1.4)
+    axes.plot(days, [week.rows for week in weeks], color=MARK, linewidth=1.4)
     flagged = [week for week in weeks if week.flagged]
     axes.plot(
-        [w.week for w in flagged], [w.rows for w in flagged], color=_BAD, marker="o", linestyle="none", markersize=5
+        [w.week for w in flagged], [w.rows for w in flagged], color=BAD, marker="o", linestyle="none", markersize=5
     )
     # The expected range of a quiet table may reach far above anything that came.
     axes.set_ylim(0, 1.15 * max([1, *(week.rows for week in weeks)]))
-    return _svg(figure, name=table, about=f"Rows of {table} by week")
+    return inline_svg(figure, name=table, about=f"Rows of {table} by week")
 
 
 def _figure(*, width: float, height: float, name: str, days: float) -> tuple[Any, Any]:
     from matplotlib.dates import AutoDateLocator, DateFormatter
-    from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    figure = Figure(figsize=(width, height), layout="constrained", label=name)
+    figure = new_figure(width=width, height=height, name=name)
     axes = figure.add_subplot()
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(_LINE)
-    axes.tick_params(colors=_SOFT, labelsize=9, length=0)
-    axes.grid(axis="y", color=_LINE, linewidth=0.8)
-    axes.set_axisbelow(True)
+    dress(axes)
     axes.xaxis.set_major_locator(AutoDateLocator(minticks=2, maxticks=5 if width < _WIDE else 8))
     axes.xaxis.set_major_formatter(DateFormatter("%Y-%m" if days > _LONG_DAYS else "%Y-%m-%d"))
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,.0f}"))
     return figure, axes
-
-
-def _svg(figure: Any, *, name: str, about: str) -> str:
-    """The figure as an SVG element; the salt keeps its ids apart from other plots', and reports repeatable."""
-    import matplotlib
-
-    text = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    drawn = text.getvalue()
-    drawn = drawn[drawn.index("<svg") :]
-    for colour, variable in _COLOURS.items():
-        drawn = drawn.replace(colour, variable)
-    return drawn.replace("<svg", f'<svg role="img" aria-label="{about}"', 1)
