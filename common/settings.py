@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 # What a profile changes. Addresses and secrets of a production profile come from the environment.
 PROFILES: dict[str, dict[str, Any]] = {
     "embedded": {},
-    "production": {"online_store": {"kind": "redis"}, "serving": {"workers": 4}, "clock": "wall"},
+    "production": {"online_store": {"kind": "redis"}, "serving": {"workers": 4}, "access": {"mode": "required"}, "clock": "wall"},
 }
 
 
@@ -39,6 +39,29 @@ class ServingSettings(_Part):
     port: int = Field(3000, ge=1, le=65535, description="First port to try; another is taken and said if it is in use.")
     workers: int = Field(1, ge=1, description="Worker processes.")
     timeout_s: float = Field(5.0, gt=0, description="Seconds after which a request is given up.")
+    max_waiting: int = Field(256, ge=1, description="Requests in work at once in a worker; more are told to come back.")
+    rate_per_minute: int = Field(0, ge=0, description="Requests a minute that one client may make of a worker; 0: any.")
+    cached_scores: int = Field(4_000, ge=0, description="Scores a worker keeps for when nothing has changed.")
+    keeps_log: bool = Field(True, description="Whether every prediction is kept in the workspace's prediction log.")
+    trial: Literal["off", "shadow", "answer"] = Field(
+        "off", description="What a challenger does with its share: nothing, score silently, or answer."
+    )
+    trial_share: float = Field(0.1, ge=0, le=1, description="Share of leads and deals that a challenger on trial gets.")
+
+
+class AccessSettings(_Part):
+    """Who may call the prediction services."""
+
+    mode: Literal["local", "required"] = Field(
+        "local", description="local: whoever is on this machine, on 127.0.0.1 alone; required: a key or token."
+    )
+    keys_file: Path | None = Field(None, description="File of API keys; unset: api-keys.json in `home`.")
+    issuer: str | None = Field(None, description="OpenID Connect issuer whose tokens are taken; unset: keys alone.")
+    audience: str = Field("salience", description="Audience that a token has to name.")
+    jwks_url: str | None = Field(None, description="The issuer's keys; unset: where the issuer says they are.")
+    role_claim: str = Field("salience_role", description="Claim with the role.")
+    territories_claim: str = Field("salience_territories", description="Claim with the territories of a rep or manager.")
+    reps_claim: str = Field("salience_reps", description="Claim with the reps that a rep or manager sees.")
 
 
 class UiSettings(_Part):
@@ -114,6 +137,7 @@ class Settings(BaseSettings):
     )
     online_store: OnlineStoreSettings = Field(OnlineStoreSettings(), description="Online feature store.")
     serving: ServingSettings = Field(ServingSettings(), description="Prediction services.")
+    access: AccessSettings = Field(AccessSettings(), description="Who may call the prediction services.")
     ui: UiSettings = Field(UiSettings(), description="Local pages.")
     training: TrainingSettings = Field(TrainingSettings(), description="Training.")
     gate: GateSettings = Field(GateSettings(), description="The gate between challenger and champion.")
