@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from training.manifest import FeatureEntry
 from training.models import FitData, Model
 from training.probes import Finding, probe, stop_on_leak
 from training.results import Metric
+from training.scoring.rule_score import RULE_SCORE, rule_score_probability
 from training.splits import (
     MIN_TEST_OUTCOMES,
     MIN_TRAIN_OUTCOMES,
@@ -37,6 +39,16 @@ Vector = NDArray[np.float64]
 _PROBE_ROWS = 30_000
 _MIN_STAGE_OUTCOMES = 10
 _FOLDS = 3
+
+
+class OwnModel(Protocol):
+    """A model that somebody made up instead of having it trained, such as a scorecard."""
+
+    def adapt(self, entries: tuple[FeatureEntry, ...]) -> tuple[FeatureEntry, ...]:
+        """The features that it reads, in its order."""
+
+    def fit(self, entries: tuple[FeatureEntry, ...], matrix: Vector) -> tuple[StudyResult, Model, Vector]:
+        """What stands for the study, the model, and its log-odds of the past rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +99,8 @@ def develop(
     threads: int,
     seed: int,
     accepted: Collection[str] = (),
+    settled: StudyResult | None = None,
+    own: OwnModel | None = None,
     progress: Progress | None = None,
 ) -> Developed:
     """Make a model from the past and judge it on the test rows.
@@ -99,6 +113,8 @@ def develop(
         threads: Threads of a fit.
         seed: Seed of every draw.
         accepted: Features that somebody says are honest; a leak found in one does not stop the training.
+        settled: What an earlier study came to; no study is run then.
+        own: A model of somebody's own making in the place of the trained kinds.
         progress: Told (what, done, total).
 
     Raises:
@@ -108,7 +124,8 @@ def develop(
     require_outcomes(partition.past_label, what="to train on", needed=MIN_TRAIN_OUTCOMES)
     require_outcomes(partition.test_label, what="to test on", needed=MIN_TEST_OUTCOMES)
     label = partition.past_label
-    entries = fit_entries(frame, partition.past, label)
+    fitted = fit_entries(frame, partition.past, label)
+    entries = fitted if own is None else own.adapt(fitted)
     matrix = _matrix(frame, entries, partition.past)
     test_matrix = _matrix(frame, entries, partition.test)
     probed = _sample(len(label), seed=seed)
@@ -117,23 +134,28 @@ def develop(
     stop_on_leak(suspicions, accepted=accepted)
     slices = _slices(frame, partition)
     digest = fingerprint(matrix, label, frame.as_of[partition.past], about=_about(entries, partition))
-    study = run_study(
-        _fit_data(matrix, label, entries, slices.train, slices.tune),
-        journal=journal,
-        fingerprint=digest,
-        trials=trials,
-        threads=threads,
-        seed=seed,
-        progress=progress,
-    )
-    model, margin = _fit(matrix, label, entries, slices, study, entity=past_entity, threads=threads, seed=seed)
+    if own is not None:
+        study, model, margin = own.fit(entries, matrix)
+    else:
+        study = settled or run_study(
+            _fit_data(matrix, label, entries, slices.train, slices.tune),
+            journal=journal,
+            fingerprint=digest,
+            trials=trials,
+            threads=threads,
+            seed=seed,
+            progress=progress,
+        )
+        model, margin = _fit(matrix, label, entries, slices, study, entity=past_entity, threads=threads, seed=seed)
     calibration, losses = choose_calibration(margin[slices.newest], label[slices.newest])
     probability = calibration.apply(model.margin(test_matrix, threads=threads))
     metrics = evaluate(partition.test_label, probability, entity=entity, seed=seed)
-    answers = _naive(entries, matrix, label, test_matrix, seed=seed)
-    naive = {
-        name: evaluate(partition.test_label, answer, entity=entity, seed=seed) for name, answer in answers.items()
-    }
+    if own is None:
+        answers = _naive(entries, matrix, label, test_matrix, seed=seed)
+    else:  # the naive answers read every feature, whatever the own model reads
+        past, later = (_matrix(frame, fitted, rows) for rows in (partition.past, partition.test))
+        answers = _naive(fitted, past, label, later, seed=seed)
+    naive = {name: evaluate(partition.test_label, answer, entity=entity, seed=seed) for name, answer in answers.items()}
     return Developed(
         entries=entries,
         matrix=matrix,
@@ -258,6 +280,9 @@ def _naive(
         "const": baselines.constant(label, len(test_matrix)),
         "logistic_regression": baselines.logistic_regression(matrix, label, test_matrix, entries, seed=seed),
     }
+    rule_score = rule_score_probability(entries, matrix, label, test_matrix)
+    if rule_score is not None:
+        answers[RULE_SCORE] = rule_score
     stage = baselines.feature_position(entries, baselines.STAGE_FEATURES)
     if stage is not None:
         answers["stage_win_rate"] = baselines.category_rate(matrix[:, stage], label, test_matrix[:, stage])

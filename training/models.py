@@ -1,7 +1,7 @@
 """What every kind of model can do, and how one is read back from a bundle.
 
 A model answers log-odds and says exactly what each feature added to them. Kinds: trees of two libraries
-(`training.trees`), and whatever else is registered in `load_model`. A kind's module is imported when a model of it is
+(`training.trees`), a logistic regression (`training.linear`), and a weighted sum of these (`training.blend`). A kind's module is imported when a model of it is
 made or read, so that a bundle loads only its own library.
 """
 
@@ -54,6 +54,7 @@ class FitData:
         stop_label: Their labels.
         categorical: Positions of category columns (codes).
         monotone: -1, 0 or 1 per column.
+        drifting: Positions of columns whose values move with the calendar; a candidate may leave them out.
     """
 
     matrix: Matrix
@@ -62,6 +63,7 @@ class FitData:
     stop_label: Matrix | None = None
     categorical: Sequence[int] = ()
     monotone: Sequence[int] = ()
+    drifting: Sequence[int] = ()
 
 
 def bulk_threads(n_rows: int, threads: int) -> int:
@@ -83,4 +85,16 @@ def load_model(library: str, folder: Path) -> Model:
         from training.trees import load_trees
 
         return load_trees(library, folder)
+    if library == "scorecard":
+        from training.scoring.scorecard import load_scorecard
+
+        return load_scorecard(folder)
+    if library == "linear":
+        from training.linear import load_linear
+
+        return load_linear(folder)
+    if library == "blend":
+        from training.blend import load_blend
+
+        return load_blend(folder)
     raise ContractError(f"There is no kind of model '{library}'", next_step="train the model again")
