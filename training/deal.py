@@ -18,6 +18,7 @@ from training.train import train_classifier
 if TYPE_CHECKING:
     from features.repository import FeatureRepository
     from training.registry import ModelRegistry
+    from training.scoring.scoring_file import ScoringFile
     from warehouse.sources import Source
     from warehouse.store import Warehouse
 
@@ -32,6 +33,8 @@ def train_deal(
     *,
     trials: int,
     settings: Settings,
+    horizon_days: int | None = None,
+    scoring: ScoringFile | None = None,
     progress: Progress | None = None,
 ) -> TrainingOutcome:
     """Train, judge, register and maybe promote the deal model of a workspace.
@@ -43,13 +46,32 @@ def train_deal(
         source: The source; its deal protocol says horizon, spine and split.
         trials: Trials of the study in all; those an earlier run made on the same frame count.
         settings: Seed, threads and what "now" is.
+        horizon_days: Horizon of the label; the source's protocol says it unless given.
+        scoring: A scoring model of somebody's own; see `training.scoring`.
         progress: Told (what, done, total).
 
     Raises:
-        InputError: if the source feeds no deal model.
+        InputError: if the source feeds no deal model, or the scoring model does not suit it.
         TooLittleDataError: if there are too few won or lost deals; the message says how many.
         LeakError: if a field knows the outcome.
         UnavailableError: if the registry cannot be reached.
+    """
+    recipe = deal_recipe(source, horizon_days=horizon_days, scoring=scoring)
+    return train_classifier(
+        recipe, repository, warehouse, registry, source, trials=trials, settings=settings, progress=progress
+    )
+
+
+def deal_recipe(source: Source, *, horizon_days: int | None = None, scoring: ScoringFile | None = None) -> Recipe:
+    """What a training of the deal model makes of a source.
+
+    Args:
+        source: The source.
+        horizon_days: Horizon of the label; the source's protocol says it unless given.
+        scoring: A scoring model of somebody's own.
+
+    Raises:
+        InputError: if the source feeds no deal model.
     """
     protocol = source.deal
     if protocol is None:
@@ -61,17 +83,15 @@ def train_deal(
 
         return deal_history_spine(history, mode=mode, until=until)
 
-    recipe = Recipe(
+    return Recipe(
         task="deal",
         feature_service=FEATURE_SERVICE,
         outcome=DEAL_WON,
-        horizon_days=protocol.horizon_days,
+        horizon_days=horizon_days or protocol.horizon_days,
         spine=spine,
         by_entity=mode == "stage_entries",
         test_from=protocol.test_from,
         test_share=protocol.test_share,
         stage="stage",
-    )
-    return train_classifier(
-        recipe, repository, warehouse, registry, source, trials=trials, settings=settings, progress=progress
+        scoring=scoring,
     )

@@ -14,9 +14,10 @@ import pyarrow as pa
 from common.settings import Settings
 from training.labels import Outcome
 from training.probes.acceptance import Acceptance
-from training.study import Progress
+from training.study import Progress, StudyResult
 
 if TYPE_CHECKING:
+    from training.scoring.scoring_file import ScoringFile
     from warehouse.store import Warehouse
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Recipe:
         test_from: Where the test begins, if the protocol says so.
         test_share: Share of the entities, newest first, that the protocol tests on.
         stage: Feature to show figures by, if any.
+        scoring: A scoring model of somebody's own; None for the trained kinds on all features.
     """
 
     task: str
@@ -47,11 +49,12 @@ class Recipe:
     test_from: datetime | None = None
     test_share: float | None = None
     stage: str | None = None
+    scoring: ScoringFile | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What every step of one training needs."""
+    """What every step of one training needs; `settled` is what an earlier study came to, where none shall be run."""
 
     recipe: Recipe
     settings: Settings
@@ -62,6 +65,7 @@ class Context:
     trials: int
     accepted: Mapping[str, Acceptance]
     progress: Progress | None
+    settled: StudyResult | None = None
 
     def say(self, what: str, done: int, total: int) -> None:
         """Log a step, and tell whoever watches."""

@@ -19,9 +19,11 @@ from training.frame import Frame, Partition, make_frame, moment_of_share, split_
 from training.labels import label_spine
 from training.probes import Finding
 from training.probes.acceptance import Acceptance, accepted_leaks
-from training.promotion import Decision, decide
+from training.promotion import decide
+from training.promotion_log import Decision
 from training.recipe import Context, Recipe
 from training.results import Metric, TrainingOutcome
+from training.scoring.own import OwnScorecard, chosen_specs
 from training.splits import MIN_TEST_OUTCOMES, MIN_TRAIN_OUTCOMES, choose_test_start
 from training.study import Progress
 from training.writing import holdout_of, make_bundle, report_page, training_result
@@ -100,7 +102,13 @@ def train_classifier(
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_bytes(report.read_bytes())
     context.say("gate", 4, _STEPS)
-    decision = decide(registered, holdout_of(frame, partition), registry=registry, seed=settings.training.seed)
+    decision = decide(
+        registered,
+        holdout_of(frame, partition),
+        registry=registry,
+        seed=settings.training.seed,
+        limits=settings.gate,
+    )
     context.say(_verdict(decision), _STEPS, _STEPS)
     reused = (f"{developed.study.reused} trials of the study",) if developed.study.reused else ()
     return TrainingOutcome(
@@ -131,7 +139,7 @@ def _training_table(
     repository.build(recipe.feature_service, spine, progress=context.progress)
     table = repository.training_frame(recipe.feature_service, spine)
     views = repository.views(recipe.feature_service)
-    return table, tuple(feature for view in views for feature in view.features)
+    return table, chosen_specs(recipe.scoring, [feature for view in views for feature in view.features])
 
 
 def _partition(
@@ -199,7 +207,7 @@ def _settle_days(table: pa.Table, warehouse: Warehouse, recipe: Recipe, cut: dat
 
 
 def _develop(context: Context, frame: Frame, partition: Partition) -> Developed:
-    training = context.settings.training
+    training, scoring = context.settings.training, context.recipe.scoring
     return develop(
         frame,
         partition,
@@ -208,6 +216,8 @@ def _develop(context: Context, frame: Frame, partition: Partition) -> Developed:
         threads=training.threads,
         seed=training.seed,
         accepted=context.accepted,
+        settled=context.settled,
+        own=OwnScorecard(scoring) if scoring is not None and scoring.is_scorecard else None,
         progress=context.progress,
     )
 
