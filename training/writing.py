@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,12 +21,14 @@ from training.bundle import (
 )
 from training.classifier import Developed
 from training.frame import Frame, Partition
+from training.gate.holdout import WORTH, Holdout
 from training.manifest import Manifest
-from training.promotion import Holdout
 from training.recipe import Context
 from training.report import Report, write_report
 from training.results import Metric, TrainingResult, flatten
+from training.scoring.own import own_thresholds
 from training.splits import moment_of
+from training.study import Trial
 
 if TYPE_CHECKING:
     from warehouse.sources import Source
@@ -52,7 +54,13 @@ def make_bundle(
     reference = developed.matrix[chosen]
     contributions = developed.model.contributions(reference, threads=threads)[:, :-1]
     probability = developed.calibration.apply(developed.margin[chosen])
-    entries = describe_features(developed.entries, developed.matrix, partition.past_label, contributions)
+    entries = describe_features(
+        developed.entries,
+        developed.matrix,
+        partition.past_label,
+        explained=reference,
+        contributions=contributions,
+    )
     newest_rate = float(np.clip(partition.past_label[newest].mean(), 0.001, 0.999))
     manifest = Manifest(
         task=recipe.task,
@@ -66,7 +74,8 @@ def make_bundle(
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
         trained_until=moment_of(frame.as_of[partition.past].max()).isoformat(),
         calibration=developed.calibration.to_dict(),
-        thresholds=grade_thresholds(recipe.task, newest_rate),
+        thresholds=own_thresholds(recipe.scoring, developed.model, developed.calibration)
+        or grade_thresholds(recipe.task, newest_rate),
         quantiles=reference_quantiles(recipe.task, entries, contributions, probability),
         bands=probability_bands(partition.test_label, developed.probability, frame.entity[partition.test]),
         metrics=_finite(flatten(developed.metrics)),
@@ -75,8 +84,17 @@ def make_bundle(
     )
     bundle = folder / "bundle"
     columns = {entry.name: frame.columns[entry.name][partition.test] for entry in entries}
-    write_bundle(bundle, manifest, developed.model, columns=columns, as_of=frame.as_of[partition.test], seed=seed)
-    return bundle, manifest
+    scorer = write_bundle(
+        bundle,
+        manifest,
+        developed.model,
+        columns=columns,
+        as_of=frame.as_of[partition.test],
+        explained=reference,
+        contributions=contributions,
+        seed=seed,
+    )
+    return bundle, scorer.manifest
 
 
 def _finite(figures: Mapping[str, float]) -> dict[str, float]:
@@ -209,7 +227,7 @@ def _write_trials(developed: Developed, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [{**asdict(trial), "params": str(trial.params)} for trial in developed.study.trials]
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer = csv.DictWriter(file, fieldnames=[column.name for column in fields(Trial)])
         writer.writeheader()
         writer.writerows(rows)
     return path
@@ -217,10 +235,14 @@ def _write_trials(developed: Developed, path: Path) -> Path:
 
 def holdout_of(frame: Frame, partition: Partition) -> Holdout:
     """The test rows as the gate wants them, with every feature column, so that an older champion finds its own."""
+    columns = {name: values[partition.test] for name, values in frame.columns.items()}
     return Holdout(
-        columns={name: values[partition.test] for name, values in frame.columns.items()},
+        columns=columns,
         label=partition.test_label,
         entity=frame.entity[partition.test],
         base_rate=float(partition.past_label.mean()),
         until=moment_of(frame.as_of[partition.test].max()).isoformat(),
+        as_of=frame.as_of[partition.test],
+        horizon_days=frame.horizon_days,
+        worth=columns.get(WORTH),
     )

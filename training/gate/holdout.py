@@ -13,6 +13,8 @@ Vector = NDArray[np.float64]
 Entities = NDArray[np.object_] | NDArray[np.str_]
 
 MIN_OUTCOMES = 10
+WORTH = "amount_usd"
+"""The feature that says what a deal is worth; leads have none and count alike."""
 
 
 @dataclass(frozen=True, kw_only=True)
