@@ -1,8 +1,8 @@
 """Reads an alias of the model registry without MLflow.
 
-Importing MLflow takes seconds and some 200 MB, and a worker needs one thing from it: which version carries the alias
-`champion`. That is one row in MLflow's SQLite file, or one answer of its documented REST API; the version's bundle lies
-under `mlruns/bundles` (training/registry.py). Whatever this reader does not know (another database, a bundle that is
+Importing MLflow takes seconds and some 200 MB, and a worker needs one thing from it: which version carries an alias.
+That is one row in MLflow's SQLite file, or one answer of its documented REST API; the version's bundle lies under
+`mlruns/bundles` (training/registry.py). Whatever this reader does not know (another database, a bundle that is
 not on this machine) it leaves to `ModelRegistry`. A test holds the two equal.
 """
 
@@ -50,23 +50,24 @@ class AliasReader:
         self._settings = settings
         self._home = settings.mlruns.resolve()
 
-    def find(self, name: str, *, known: Aliased | None = None) -> Aliased | None:
-        """The champion of `name`, or None where nothing was promoted yet.
+    def find(self, name: str, *, known: Aliased | None = None, alias: str = ALIAS) -> Aliased | None:
+        """The version of `name` that carries the alias, or None where none does.
 
         Args:
             name: Registered model.
             known: What was found before; given back unread if it still carries the alias.
+            alias: `champion` or `challenger`.
 
         Raises:
             UnavailableError: if the registry cannot be reached.
         """
         uri = self._settings.mlflow_uri
         if uri.startswith("sqlite:///"):
-            version = _from_sqlite(Path(uri.removeprefix("sqlite:///")), name)
+            version = _from_sqlite(Path(uri.removeprefix("sqlite:///")), name, alias)
         elif urlsplit(uri).scheme in ("http", "https"):
-            version = _from_server(uri, name)
+            version = _from_server(uri, name, alias)
         else:
-            return self._from_mlflow(name)
+            return self._from_mlflow(name, alias)
         if version is None:
             return None
         if known is not None and known.version == version:
@@ -74,25 +75,25 @@ class AliasReader:
         bundle = self._home / "bundles" / name / version
         manifest = bundle / "manifest.json"
         if not manifest.is_file():
-            return self._from_mlflow(name)
+            return self._from_mlflow(name, alias)
         metrics = json.loads(manifest.read_text(encoding="utf-8")).get("metrics", {})
         return Aliased(version=version, bundle=bundle, metrics=metrics)
 
-    def _from_mlflow(self, name: str) -> Aliased | None:
+    def _from_mlflow(self, name: str, alias: str) -> Aliased | None:
         from training.registry import ModelRegistry
 
-        found = ModelRegistry(self._settings).champion(name)
+        found = ModelRegistry(self._settings).model(name, alias)
         if found is None:
             return None
         return Aliased(version=found.version, bundle=found.bundle, metrics=dict(found.metrics))
 
 
-def _from_sqlite(file: Path, name: str) -> str | None:
+def _from_sqlite(file: Path, name: str, alias: str) -> str | None:
     if not file.is_file():
         return None
     try:
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=_SECONDS)) as connection:
-            row = connection.execute(_QUERY, (name, ALIAS)).fetchone()
+            row = connection.execute(_QUERY, (name, alias)).fetchone()
     except sqlite3.Error as error:
         raise UnavailableError(
             f"The model registry in {file} cannot be read: {error}",
@@ -101,10 +102,10 @@ def _from_sqlite(file: Path, name: str) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _from_server(uri: str, name: str) -> str | None:
+def _from_server(uri: str, name: str, alias: str) -> str | None:
     import httpx
 
-    question = urlencode({"name": name, "alias": ALIAS})
+    question = urlencode({"name": name, "alias": alias})
     try:
         answer = httpx.get(f"{uri.rstrip('/')}{_REST_PATH}?{question}", timeout=_SECONDS)
         body = answer.json()

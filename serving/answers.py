@@ -48,6 +48,15 @@ class Factors(_Answer):
     speak_against: list[Factor] = Field(alias="against", description="What lowered it.")
 
 
+class Override(_Answer):
+    """What a person decided instead of the model."""
+
+    value: str | float = Field(description="Grade of a lead, or win probability of a deal, that holds instead.")
+    justification: str = Field(description="Why, in the person's words.")
+    by: str = Field(description="Who decided.")
+    at: datetime = Field(description="When, UTC.")
+
+
 class _Scored(_Answer):
     horizon_days: int = Field(description="The outcome counts when it comes within so many days of `as_of`.")
     confidence: float = Field(ge=0, le=1, description="How far to trust the probability.")
@@ -59,6 +68,10 @@ class _Scored(_Answer):
     as_of: datetime = Field(description="The moment it was made for: features hold what was known then, UTC.")
     valid_until: datetime = Field(description="Ask again after this moment, UTC.")
     features: Freshness = Field(description="How old the features are.")
+    is_cached: bool = Field(
+        description="True where an earlier request made the score, and neither model nor features have changed since."
+    )
+    override: Override | None = Field(description="What a person decided instead; null where nobody did.")
     request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
 
 

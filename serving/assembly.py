@@ -13,6 +13,7 @@ from serving.aliases import AliasReader
 from serving.champions import ChampionSlot, load_scorer
 from serving.engine import SCORED, Engine, Forecasts
 from serving.moment import Moment
+from serving.stored_features import StoredFeatures
 
 if TYPE_CHECKING:
     from warehouse.store import Warehouse
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 def open_engine(settings: Settings, workspace: Workspace, *, tasks: Sequence[str]) -> Engine:
     """The engine of a workspace, with whatever champions there are loaded."""
-    from features.repository import FeatureRepository
     from features.stream_clock import StreamClock
     from warehouse.store import Warehouse
 
@@ -37,15 +37,25 @@ def open_engine(settings: Settings, workspace: Workspace, *, tasks: Sequence[str
     engine = Engine(
         workspace.name,
         slots=slots,
-        open_repository=lambda: FeatureRepository(workspace, warehouse, settings.online_store),
+        open_features=lambda: _open_features(settings, workspace, warehouse),
         open_forecasts=lambda: _open_forecasts(workspace),
         moment=Moment(settings, warehouse, stream_now=StreamClock(workspace).now),
         left_out=left_out,
         find_sample=lambda task, at: _open_id(warehouse, task, at),
+        # A local file answers within a fraction of a millisecond; a server may take its time, or never answer.
+        reads_inline=settings.online_store.kind == "sqlite",
     )
     engine.refresh()
     engine.warm_up()
     return engine
+
+
+def _open_features(settings: Settings, workspace: Workspace, warehouse: Warehouse) -> StoredFeatures:
+    from features.online_store_rows import open_rows
+    from features.repository import FeatureRepository
+
+    repository = FeatureRepository(workspace, warehouse, settings.online_store)
+    return StoredFeatures(repository, open_rows(workspace, settings.online_store))
 
 
 def _open_forecasts(workspace: Workspace) -> Forecasts:

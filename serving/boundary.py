@@ -1,34 +1,53 @@
-"""The outermost layer of a service: a request id, one shape for all errors, and metrics that do not grow with the ids.
+"""The outermost layer of a service: who may ask, one shape for all errors, the fast lane, and what is counted.
 
 BentoML and Starlette answer an unknown path, a wrong method, a timeout and a crash in four shapes of their own, and
 BentoML labels its metrics with the raw path, so that each lead ever asked for would become a time series. This layer
-stands around BentoML's application and repairs both.
+stands around BentoML's application and repairs both. What has no room or no right is turned away before any work.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
+import time
 import traceback
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from serving.problems import MEDIA_TYPE, headers_of, problem
+from common.errors import SalienceError
+from common.settings import Settings
+from serving.asgi import Application, Message, Receive, Scope, Send
+from serving.fast_lane import TEMPLATES, FastLane
+from serving.guard import Guard, OverloadError, TooManyRequestsError
+from serving.metrics import ServiceMetrics
+from serving.problems import MEDIA_TYPE, Problem, headers_of, problem, problem_of
+from serving.rights import MAX_BODY_BYTES, right_of, takes_files
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-MAX_BODY_BYTES = 4 * 1024 * 1024
 OTHER_PATH = "/{other}"
+BODY_SECONDS = 15.0
+"""A body that has not come whole by then is given up; of a file, so long may pass between two pieces."""
 _REAL_PATH = "salience.path"
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9_.\-]{1,64}")
 _SUPPLIED = ("/static_content", "/livez", "/readyz", "/healthz", "/schema.json", "/docs.json")
+_UNCOUNTED = frozenset({"/metrics", "/livez", "/readyz", "/healthz"})
 
 logger = logging.getLogger(__name__)
+
+
+class BodyTooLargeError(SalienceError):
+    """A body has more bytes than are read."""
+
+    http_status = 413
+    title = "Content too large"
+
+
+class BodyTooSlowError(SalienceError):
+    """A body did not come in time."""
+
+    http_status = 408
+    title = "Request timeout"
 
 
 class Boundary:
@@ -37,10 +56,18 @@ class Boundary:
     Args:
         app: The application.
         paths: Path templates of the product's routes, such as `/api/v1/leads/{lead_id}/score`.
+        state: The inner application's state: `engine`, once it is loaded, answers in the fast lane.
+        guard: Who may ask; by default whoever is on this machine.
     """
 
-    def __init__(self, app: Application, *, paths: Sequence[str]) -> None:
+    def __init__(
+        self, app: Application, *, paths: Sequence[str], state: Any = None, guard: Guard | None = None
+    ) -> None:
         self.app = app
+        self.guard = guard or Guard(Settings())
+        self.metrics = ServiceMetrics()
+        self._state = state
+        self._lane: FastLane | None = None
         self._patterns = [(re.compile(re.sub(r"\{[^}]+\}", "[^/]+", path) + "/?"), path) for path in paths]
 
     def label(self, path: str) -> str:
@@ -58,18 +85,87 @@ class Boundary:
             await self.app(scope, receive, send)
             return
         exchange = _Exchange(scope, send)
-        if exchange.body_bytes > MAX_BODY_BYTES:
-            await exchange.fail(413, f"The body has {exchange.body_bytes} bytes; at most {MAX_BODY_BYTES} are read.")
-            return
-        # BentoML's metrics read `path`, its router comes later: `RealPath` puts the real one back in between.
-        inner = {**scope, "path": self.label(scope["path"]), _REAL_PATH: scope["path"]}
-        inner["state"] = {**scope.get("state", {}), "request_id": exchange.request_id}
+        asked = self._fast_lane(scope) if not exchange.has_body else None
+        label = TEMPLATES[asked[0]] if asked is not None else self.label(scope["path"])
         try:
-            await self.app(inner, receive, exchange.send)
+            await self._answer(scope, receive, exchange, label, asked)
+        except SalienceError as error:
+            if isinstance(error, TooManyRequestsError | OverloadError):
+                self.metrics.refuse(error.title)
+            await exchange.fail_with(error)
         except Exception as error:  # noqa: BLE001 - the edge of the program: whatever escaped is logged once and answered
-            exchange.log(error, route=inner["path"])
+            exchange.log(error, route=label)
             if not exchange.answered:
                 await exchange.fail(500, "This request met a defect of the service.")
+        finally:
+            if label not in _UNCOUNTED:
+                self.metrics.count(label, exchange.status, time.perf_counter() - exchange.started)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, exchange: _Exchange, label: str, asked: tuple[str, str] | None
+    ) -> None:
+        guard = self.guard
+        if label not in _UNCOUNTED:
+            guard.require_room()
+        right = right_of(scope["method"], label)
+        caller = guard.admit(label, exchange.headers, client=exchange.client, right=right)
+        if asked is not None and caller is not None and self._lane is not None:
+            body = self._lane.answer(asked, exchange, caller, guard.territories)
+            await exchange.answer(body)
+            return
+        receive = _bounded(receive, exchange, is_file=takes_files(label))
+        # BentoML's metrics read `path`, its router comes later: `RealPath` puts the real one back in between.
+        inner = {**scope, "path": label, _REAL_PATH: scope["path"]}
+        inner["state"] = {
+            **scope.get("state", {}),
+            "request_id": exchange.request_id,
+            "started": exchange.started,
+            "caller": caller,
+            "territories": guard.territories,
+        }
+        guard.waiting += 1
+        try:
+            await self.app(inner, receive, exchange.send)
+        finally:
+            guard.waiting -= 1
+
+    def _fast_lane(self, scope: Scope) -> tuple[str, str] | None:
+        if self._lane is None:
+            engine = getattr(self._state, "engine", None)
+            if engine is None:
+                return None
+            self._lane = FastLane(engine)
+        return self._lane.asked(scope)
+
+
+def _bounded(receive: Receive, exchange: _Exchange, *, is_file: bool) -> Receive:
+    """`receive`, which raises where a body is too large or does not come."""
+    if not exchange.has_body:
+        return receive
+    if not is_file and exchange.body_bytes > MAX_BODY_BYTES:
+        raise BodyTooLargeError(f"The body has {exchange.body_bytes} bytes; at most {MAX_BODY_BYTES} are read")
+    got, until = 0, time.monotonic() + BODY_SECONDS
+    is_whole = False
+
+    async def bounded() -> Message:
+        nonlocal got, is_whole
+        if is_whole:
+            # After the body the application waits for the client to go, however long that takes.
+            return await receive()
+        left = BODY_SECONDS if is_file else max(0.001, until - time.monotonic())
+        try:
+            message = await asyncio.wait_for(receive(), left)
+        except TimeoutError:
+            exchange.broken = BodyTooSlowError(f"The body did not come whole within {BODY_SECONDS:.0f} seconds")
+            raise exchange.broken from None
+        got += len(message.get("body", b""))
+        is_whole = not message.get("more_body", False)
+        if not is_file and got > MAX_BODY_BYTES:
+            exchange.broken = BodyTooLargeError(f"The body has more than {MAX_BODY_BYTES} bytes")
+            raise exchange.broken
+        return message
+
+    return bounded
 
 
 class RealPath:
@@ -89,21 +185,45 @@ class _Exchange:
     """One request and the state of its answer."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        headers = dict(scope["headers"])
-        given = headers.get(b"x-request-id", b"")
+        self.started = time.perf_counter()
+        self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        given = self.headers.get(b"x-request-id", b"")
         self.request_id = given.decode() if _GIVEN_ID.fullmatch(given) else uuid.uuid4().hex
-        length = headers.get(b"content-length", b"0")
+        length = self.headers.get(b"content-length", b"0")
         self.body_bytes = int(length) if length.isdigit() else 0
+        self.has_body = self.body_bytes > 0 or b"transfer-encoding" in self.headers
         self.answered = False
+        self.status = 500
+        # What FastAPI would hide: it answers any error while reading a body with a 400 of its own.
+        self.broken: SalienceError | None = None
         self._scope = scope
         self._send = send
         self._replaced: tuple[int, dict[str, str]] | None = None
+
+    @property
+    def client(self) -> str:
+        """Address that the request came from."""
+        client = self._scope.get("client")
+        return client[0] if client else "unknown"
+
+    async def answer(self, body: bytes) -> None:
+        """Answer 200 with JSON."""
+        self.answered, self.status = True, 200
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", self.request_id.encode()),
+        ]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
 
     async def send(self, message: Message) -> None:
         """Pass a message on; an error that is not yet a problem becomes one."""
         if message["type"] == "http.response.start":
             headers = {key.decode().lower(): value.decode("latin-1") for key, value in message["headers"]}
-            if message["status"] >= 400 and not headers.get("content-type", "").startswith(MEDIA_TYPE):
+            self.status = message["status"]
+            is_problem = headers.get("content-type", "").startswith(MEDIA_TYPE)
+            if self.broken is not None or (message["status"] >= 400 and not is_problem):
                 kept = {key: value for key, value in headers.items() if key == "allow"}
                 self._replaced = (message["status"], kept)
                 return
@@ -112,6 +232,9 @@ class _Exchange:
             if not message.get("more_body", False):
                 status, headers = self._replaced
                 self._replaced = None
+                if self.broken is not None:
+                    await self.fail_with(self.broken)
+                    return
                 await self.fail(status, self._words(status, headers), headers=headers)
             return
         self.answered = True
@@ -119,17 +242,25 @@ class _Exchange:
 
     async def fail(self, status: int, detail: str, *, headers: dict[str, str] | None = None) -> None:
         """Answer with a problem."""
-        self.answered = True
-        body = problem(status, request_id=self.request_id, detail=detail).model_dump_json().encode()
+        await self._fail(problem(status, request_id=self.request_id, detail=detail), headers or {})
+
+    async def fail_with(self, error: SalienceError) -> None:
+        """Answer with the problem that an error is; nothing where an answer is on its way already."""
+        if not self.answered:
+            await self._fail(problem_of(error, request_id=self.request_id), {})
+
+    async def _fail(self, found: Problem, headers: dict[str, str]) -> None:
+        self.answered, self.status = True, found.status
+        body = found.model_dump_json().encode()
         named = {
             "content-type": MEDIA_TYPE,
             "content-length": str(len(body)),
             "x-request-id": self.request_id,
-            **headers_of(status),
-            **(headers or {}),
+            **headers_of(found.status),
+            **headers,
         }
         encoded = [(key.lower().encode(), value.encode("latin-1")) for key, value in named.items()]
-        await self._send({"type": "http.response.start", "status": status, "headers": encoded})
+        await self._send({"type": "http.response.start", "status": found.status, "headers": encoded})
         await self._send({"type": "http.response.body", "body": body})
 
     def log(self, error: Exception, *, route: str) -> None:

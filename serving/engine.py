@@ -1,4 +1,4 @@
-"""The engine behind the routes: reads features, asks the champions, stamps the answers. No web framework in here."""
+"""The engine behind the routes: reads features, asks the models, stamps and logs the answers. No web framework here."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import math
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from common.errors import NotFoundError, SalienceError, UnavailableError
-from serving.aliases import ALIAS
-from serving.champions import Champion, ChampionSlot
+from serving.champions import ALIAS, Champion, ChampionSlot
 from serving.last_known import LastKnown
 from serving.moment import Moment
+from serving.score_cache import ScoreCache
+from serving.scored import Scored, scored_rows
+from serving.stored_features import Mark, Reading
+from serving.trial import Trial
 
 if TYPE_CHECKING:
     from features.repository import OnlineAnswer
@@ -28,8 +32,17 @@ SAMPLE_VALID = timedelta(hours=1)
 NO_SUCH_ID = "\u2205"
 FORECAST_VALID = timedelta(hours=24)
 SCORED = ("lead", "deal")
+CACHED_SCORES = 4_000
+_CHUNK_IDS = 500
 
 logger = logging.getLogger(__name__)
+
+MaySee: TypeAlias = "Callable[[str | None], Any]"
+"""Asked with the rep who owns a lead or deal; raises where the caller may not see it."""
+
+
+def everything(_owner: str | None) -> None:
+    """A caller who may see everything."""
 
 
 def away_errors() -> tuple[type[Exception], ...]:
@@ -40,10 +53,14 @@ def away_errors() -> tuple[type[Exception], ...]:
 
 
 class Features(Protocol):
-    """The part of `FeatureRepository` that serving reads."""
+    """Where features come from: `StoredFeatures`."""
 
-    def online(self, service: str, ids: Sequence[str], *, at: datetime) -> OnlineAnswer:
+    def read(self, service: str, ids: Sequence[str], *, at: datetime) -> Reading:
         """Features from the online store."""
+        ...
+
+    def is_unchanged(self, mark: Mark) -> bool:
+        """Whether the store still holds what a reading saw."""
         ...
 
     def from_payload(self, service: str, payload: Mapping[str, Any], *, at: datetime) -> OnlineAnswer:
@@ -67,17 +84,42 @@ class Forecasts(Protocol):
         ...
 
 
+class Sink(Protocol):
+    """Where predictions are kept: `PredictionLog`."""
+
+    def keep(self, scored: Scored, *, added: Mapping[str, Any], kind: str, seconds: float) -> None:
+        """Keep one prediction."""
+        ...
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One score as it goes out.
+
+    Args:
+        scored: The score.
+        added: What the answer says beside it.
+    """
+
+    scored: Scored
+    added: dict[str, Any]
+
+    def to_json(self) -> bytes:
+        """The answer's body."""
+        return self.scored.answer(self.added)
+
+
 @dataclass(frozen=True)
 class Scores:
     """Scores of one request.
 
     Args:
-        rows: One record per id that was found, in the order asked.
+        rows: One per id that was found, in the order asked.
         not_found: Ids that the store does not know.
         stamp: Model, alias and moments of the whole request.
     """
 
-    rows: list[dict[str, Any]]
+    rows: list[Answered]
     not_found: list[str]
     stamp: dict[str, Any]
 
@@ -88,11 +130,16 @@ class Engine:
     Args:
         workspace: Its name.
         slots: Slot of the champion of each task served.
-        open_repository: Opens the features; again after a new champion, which may read views registered since.
+        open_features: Opens the features; again before a new model answers, which may read views registered since.
         open_forecasts: Opens the forecasts, where they are served.
         moment: The service's now.
         left_out: Why a task is not served here, for tasks that the workspace's source cannot have.
         find_sample: Id of something open at a moment, whose features health looks at; None where nothing is open.
+        trial: The challengers on trial beside the champions, if any are.
+        log: Where predictions are kept; None: nowhere.
+        override_of: What a person decided about a task's lead or deal, if anybody did.
+        cached_scores: Scores to keep for when nothing changed.
+        reads_inline: Whether reading a few rows is quick enough for the event loop: a local file is, a network is not.
     """
 
     def __init__(
@@ -100,24 +147,34 @@ class Engine:
         workspace: str,
         *,
         slots: Mapping[str, ChampionSlot],
-        open_repository: Callable[[], Features],
+        open_features: Callable[[], Features],
         open_forecasts: Callable[[], Forecasts],
         moment: Moment,
         left_out: Mapping[str, str] | None = None,
         find_sample: Callable[[str, datetime], str | None] | None = None,
+        trial: Trial | None = None,
+        log: Sink | None = None,
+        override_of: Callable[[str, str], Mapping[str, Any] | None] = lambda _task, _id: None,
+        cached_scores: int = CACHED_SCORES,
+        reads_inline: bool = True,
     ) -> None:
         self.workspace = workspace
         self.slots = dict(slots)
-        self.repository = open_repository()
+        self.features = open_features()
         self.forecasts = open_forecasts() if "forecast" in self.slots else None
         self.moment = moment
         self.left_out = dict(left_out or {})
+        self.trial = trial or Trial()
+        self.log = log
         self.followed_at: datetime | None = None
         self.clock_problem: str | None = None
-        self._open_repository = open_repository
+        self.cache = ScoreCache(most=cached_scores)
+        self.reads_inline = reads_inline
+        self._open_features = open_features
         self._find_sample = find_sample
+        self._override_of = override_of
         self._samples: dict[str, tuple[datetime | None, str | None]] = {}
-        self._clock_at: datetime | None = None
+        self._clock_at: float | None = None
         self._last_known = LastKnown()
 
     def follow(self, stop: threading.Event, *, every_seconds: float = FOLLOW_SECONDS) -> None:
@@ -127,15 +184,18 @@ class Engine:
 
     def refresh(self) -> None:
         """Look at the registry and the warehouse once."""
-        had_models = any(slot.current is not None for slot in self.slots.values())
-        changed = [slot.refresh() for slot in self.slots.values()]
-        if had_models and any(changed):
-            self.repository = self._open_repository()
+        for slot in [*self.slots.values(), *self.trial.slots.values()]:
+            slot.refresh(before_use=self._reopen)
         self._refresh_clock()
         self.followed_at = datetime.now(UTC)
 
+    def _reopen(self) -> None:
+        if any(slot.current is not None for slot in self.slots.values()):
+            self.features = self._open_features()
+
     def _refresh_clock(self) -> None:
-        since = (datetime.now(UTC) - self._clock_at).total_seconds() if self._clock_at is not None else math.inf
+        # Measured by the monotonic clock: the wall's may jump.
+        since = time.monotonic() - self._clock_at if self._clock_at is not None else math.inf
         if since < CLOCK_SECONDS:
             return
         try:
@@ -148,13 +208,13 @@ class Engine:
             self.clock_problem = error.what
         except OSError as error:
             self.clock_problem = f"The warehouse cannot be read: {error.strerror}"
-        self._clock_at = datetime.now(UTC)
+        self._clock_at = time.monotonic()
 
     def warm_up(self) -> None:
         """Answer each kind of question once, so that no client waits for an import."""
         for task in self.slots.keys() & set(SCORED):
             try:
-                self.score(task, [self.sample(task) or NO_SUCH_ID])
+                self.score(task, [self.sample(task) or NO_SUCH_ID], request_id="warm-up", kind=None)
             except SalienceError as error:
                 logger.warning("%s answers cannot be given yet: %s", task, error)
 
@@ -181,21 +241,110 @@ class Engine:
             raise NotFoundError(self.left_out[task], next_step="serve a workspace whose source has them")
         return self.slots[task]
 
-    def score(self, task: str, ids: Sequence[str]) -> Scores:
-        """Score stored leads or deals.
+    def model_for(self, task: str, identifier: str) -> Champion:
+        """The model that answers for an id: the champion, or the challenger where it answers on trial.
+
+        Raises:
+            NotFoundError: if the workspace has no such model.
+            UnavailableError: if there is no champion.
+        """
+        champion = self.slot(task).require()
+        return self.trial.answering(task, identifier, champion) or champion
+
+    def score_one(
+        self, task: str, identifier: str, *, request_id: str, may_see: MaySee = everything, started: float | None = None
+    ) -> Answered:
+        """Score a stored lead or deal; the score made before is given again if nothing it rests on has changed.
+
+        Args:
+            task: `lead` or `deal`.
+            identifier: Its id.
+            request_id: Id of the request.
+            may_see: Whether the caller may see what a rep owns; it raises where not.
+            started: When the request came, by `time.perf_counter`.
+
+        Raises:
+            NotFoundError: if the store does not know it, or the workspace has no such model.
+            UnavailableError: if there is no champion, or the store is away and the id was never answered before.
+        """
+        began = time.perf_counter() if started is None else started
+        model, now, wall = self.model_for(task, identifier), self.moment.now(), datetime.now(UTC)
+        key = (model.alias, task, identifier)
+        scored, is_last_known, is_cached = self._cached(key, model, now=now, wall=wall), False, True
+        if scored is None:
+            reading, is_last_known = self._read(self._service(model), [identifier], now=now)
+            self._require_features(model, reading.answer)
+            found, is_cached = scored_rows(task, model, reading, at=wall), False
+            if not found:
+                raise NotFoundError(
+                    f"There is no {task} '{identifier}' in the feature store of {self.workspace}",
+                    next_step=f"check the id; a {task} that is new since the last materialization can be sent as a "
+                    "payload",
+                    field=f"{task}_id",
+                )
+            scored = found[0]
+            if not is_last_known:
+                self.cache.put(key, scored, reading.mark)
+        may_see(scored.owner)
+        answered = self._answered(
+            scored, now=now, request_id=request_id, is_cached=is_cached, is_last_known=is_last_known
+        )
+        self._keep(answered, kind="id", began=began)
+        self.trial.shadow(self, task, identifier, request_id=request_id, answered_by=model)
+        return answered
+
+    def score(
+        self,
+        task: str,
+        ids: Sequence[str],
+        *,
+        request_id: str,
+        may_see: Callable[[str | None], bool] = lambda _owner: True,
+        kind: str | None = "batch",
+    ) -> Scores:
+        """Score stored leads or deals with the champion.
+
+        Args:
+            task: `lead` or `deal`.
+            ids: Their ids; one asked for twice is answered once.
+            request_id: Id of the request.
+            may_see: Whether the caller may see what a rep owns; what it may not is not found.
+            kind: How the log calls it; None: it is not logged.
 
         Raises:
             NotFoundError: if the workspace has no such model.
             UnavailableError: if there is no champion, or the store is away and some id was never answered before.
         """
-        champion, asked = self.slot(task).require(), list(dict.fromkeys(ids))
-        now = self.moment.now()
-        answer, is_last_known = self._read(self._service(champion), asked, now=now)
-        return self._records(champion, answer, now=now, is_last_known=is_last_known)
+        began, champion = time.perf_counter(), self.slot(task).require()
+        asked, now = list(dict.fromkeys(ids)), self.moment.now()
+        wall = datetime.now(UTC)
+        rows: list[Answered] = []
+        for start in range(0, len(asked), _CHUNK_IDS):
+            part = asked[start : start + _CHUNK_IDS]
+            reading, is_last_known = self._read(self._service(champion), part, now=now)
+            self._require_features(champion, reading.answer)
+            rows += [
+                self._answered(scored, now=now, request_id=request_id, is_cached=False, is_last_known=is_last_known)
+                for scored in scored_rows(task, champion, reading, at=wall)
+                if may_see(scored.owner)
+            ]
+        if kind is not None:
+            for answered in rows:
+                self._keep(answered, kind=kind, began=began)
+        found = {answered.scored.identifier for answered in rows}
+        stamp = self._stamp(champion, now=now, wall=wall)
+        return Scores(rows=rows, not_found=[each for each in asked if each not in found], stamp=stamp)
 
     def score_payload(
-        self, task: str, identifier: str, payload: Mapping[str, Any], *, newest: datetime | None
-    ) -> Scores:
+        self,
+        task: str,
+        identifier: str,
+        payload: Mapping[str, Any],
+        *,
+        newest: datetime | None,
+        request_id: str,
+        started: float | None = None,
+    ) -> Answered:
         """Score a lead or deal as an application describes it.
 
         Args:
@@ -203,13 +352,44 @@ class Engine:
             identifier: Its id.
             payload: The thing and what happened to it, as `FeatureRepository.from_payload` takes it.
             newest: Newest time in the payload. A history's clock is put forward to it, so that nothing sent is unseen.
+            request_id: Id of the request.
+            started: When the request came, by `time.perf_counter`.
         """
-        champion = self.slot(task).require()
+        began = time.perf_counter() if started is None else started
+        model = self.model_for(task, identifier)
         now = self.moment.now_with(newest)
-        answer = self.repository.from_payload(self._service(champion), payload, at=now)
+        answer = self.features.from_payload(self._service(model), payload, at=now)
         if answer.ids != (identifier,):
             raise UnavailableError(f"The features of {identifier} came back for {', '.join(answer.ids) or 'nothing'}")
-        return self._records(champion, answer, now=now, is_last_known=False)
+        self._require_features(model, answer)
+        scored = scored_rows(task, model, Reading(answer, (None,)), at=datetime.now(UTC))[0]
+        answered = self._answered(scored, now=now, request_id=request_id, is_cached=False, is_last_known=False)
+        self._keep(answered, kind="payload", began=began)
+        return answered
+
+    def score_silently(self, task: str, identifier: str, *, request_id: str, model: Champion) -> None:
+        """Score a stored lead or deal with a model on trial, for the log alone."""
+        began, now = time.perf_counter(), self.moment.now()
+        reading, is_last_known = self._read(self._service(model), [identifier], now=now)
+        self._require_features(model, reading.answer)
+        for scored in scored_rows(task, model, reading, at=datetime.now(UTC)):
+            answered = self._answered(
+                scored, now=now, request_id=request_id, is_cached=False, is_last_known=is_last_known
+            )
+            self._keep(answered, kind="shadow", began=began)
+
+    def owner_of(self, task: str, identifier: str) -> str | None:
+        """The rep who owns a stored lead or deal; None where the store does not say.
+
+        Raises:
+            NotFoundError: if the store does not know it.
+        """
+        reading, _ = self._read(self._service(self.slot(task).require()), [identifier], now=self.moment.now())
+        if not reading.answer.found[0]:
+            raise NotFoundError(
+                f"There is no {task} '{identifier}' in the feature store of {self.workspace}", field=f"{task}_id"
+            )
+        return reading.owners[0]
 
     def forecast(self, *, level: str, entity_id: str | None, period: str) -> dict[str, Any]:
         """The forecast for an entity and period; the highest level has one entity, named as the level is.
@@ -239,13 +419,20 @@ class Engine:
         return champion, self.forecasts
 
     def _service(self, champion: Champion) -> str:
-        if champion.scorer is None:
-            raise UnavailableError(f"{champion.name} version {champion.version} cannot score")
-        return champion.scorer.manifest.feature_service
+        return champion.scorer_or_raise().manifest.feature_service
 
-    def _read(self, service: str, ids: list[str], *, now: datetime) -> tuple[OnlineAnswer, bool]:
+    def _cached(self, key: tuple[str, str, str], model: Champion, *, now: datetime, wall: datetime) -> Scored | None:
         try:
-            answer = self.repository.online(service, ids, at=now)
+            return self.cache.get(
+                key, version=model.version, now=now, wall=wall, is_unchanged=self.features.is_unchanged
+            )
+        except away_errors():
+            # Reading will meet the same, and knows what to do about it.
+            return None
+
+    def _read(self, service: str, ids: list[str], *, now: datetime) -> tuple[Reading, bool]:
+        try:
+            reading = self.features.read(service, ids, at=now)
         except away_errors() as error:
             known = self._last_known.recall(service, ids)
             if known is not None:
@@ -255,36 +442,39 @@ class Engine:
                 "The feature store is away, and this was not asked for before",
                 next_step="see GET /health; to fill the store: salience features materialize",
             ) from error
-        self._last_known.remember(service, answer)
-        return answer, False
+        self._last_known.remember(service, reading)
+        return reading, False
 
-    def _records(self, champion: Champion, answer: OnlineAnswer, *, now: datetime, is_last_known: bool) -> Scores:
-        scorer = champion.scorer
-        if scorer is None:
-            raise UnavailableError(f"{champion.name} version {champion.version} cannot score")
-        missing = [name for name in scorer.manifest.feature_names if name not in answer.values]
+    def _require_features(self, model: Champion, answer: OnlineAnswer) -> None:
+        missing = [name for name in model.scorer_or_raise().manifest.feature_names if name not in answer.values]
         if missing:
             raise UnavailableError(
-                f"The feature store lacks {len(missing)} features that {champion.name} reads, such as {missing[0]}",
+                f"The feature store lacks {len(missing)} features that {model.name} reads, such as {missing[0]}",
                 next_step="run: salience features build, then salience features materialize",
             )
-        rows = [row for row, is_found in enumerate(answer.found) if is_found]
-        columns = {name: [answer.values[name][row] for row in rows] for name in scorer.manifest.feature_names}
-        scored_at = datetime.now(UTC)
-        records = scorer.record(columns, ids=[answer.ids[row] for row in rows], at=scored_at) if rows else []
-        stamp = {
+
+    def _answered(
+        self, scored: Scored, *, now: datetime, request_id: str, is_cached: bool, is_last_known: bool
+    ) -> Answered:
+        override = self._override_of(scored.task, scored.identifier)
+        added = scored.added(
+            now=now, request_id=request_id, is_cached=is_cached, is_last_known=is_last_known, override=override
+        )
+        return Answered(scored, added)
+
+    def _keep(self, answered: Answered, *, kind: str, began: float) -> None:
+        if self.log is not None:
+            seconds = time.perf_counter() - began
+            self.log.keep(answered.scored, added=answered.added, kind=kind, seconds=seconds)
+
+    def _stamp(self, champion: Champion, *, now: datetime, wall: datetime) -> dict[str, Any]:
+        return {
             "model_name": champion.name,
             "model_version": champion.version,
-            "alias": ALIAS,
-            "scored_at": scored_at,
+            "alias": champion.alias,
+            "scored_at": wall,
             "as_of": now,
         }
-        stamped = [
-            {**record, **stamp, "features": _freshness(answer, row, now=now, is_last_known=is_last_known)}
-            for record, row in zip(records, rows, strict=True)
-        ]
-        not_found = [identifier for identifier, found in zip(answer.ids, answer.found, strict=True) if not found]
-        return Scores(rows=stamped, not_found=not_found, stamp=stamp)
 
     def _stamped(self, champion: Champion, answer: Mapping[str, Any]) -> dict[str, Any]:
         scored_at = datetime.now(UTC)
@@ -297,13 +487,3 @@ class Engine:
             "valid_until": scored_at + FORECAST_VALID,
             "age_seconds": (self.moment.now() - made_for).total_seconds(),
         }
-
-
-def _freshness(answer: OnlineAnswer, row: int, *, now: datetime, is_last_known: bool) -> dict[str, Any]:
-    oldest = answer.feature_timestamps[row]
-    return {
-        "oldest_at": oldest,
-        "age_seconds": (now - oldest).total_seconds() if oldest is not None else None,
-        "expired": list(answer.expired[row]),
-        "is_last_known": is_last_known,
-    }

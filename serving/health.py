@@ -73,7 +73,7 @@ def _features(engine: Engine, task: str, service: str) -> Check:
     now = engine.moment.now()
     sample = engine.sample(task)
     try:
-        answer = engine.repository.online(service, [sample or NO_SUCH_ID], at=now)
+        answer = engine.features.read(service, [sample or NO_SUCH_ID], at=now).answer
     except away_errors() as error:
         detail = f"The feature store cannot be read: {type(error).__name__}"
         return Check(name=name, ok=False, detail=detail, next_step=_MATERIALIZE)

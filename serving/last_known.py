@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from serving.stored_features import Reading
+
 if TYPE_CHECKING:
     from features.repository import OnlineAnswer
 
@@ -20,6 +22,7 @@ class _Row:
     values: tuple[Any, ...]
     timestamp: datetime | None
     expired: tuple[str, ...]
+    owner: str | None
 
 
 class LastKnown:
@@ -36,8 +39,9 @@ class LastKnown:
         self._newest: dict[str, OnlineAnswer] = {}
         self._lock = threading.Lock()
 
-    def remember(self, service: str, answer: OnlineAnswer) -> None:
+    def remember(self, service: str, reading: Reading) -> None:
         """Keep what the store said about the ids it knew."""
+        answer = reading.answer
         names = tuple(answer.values)
         with self._lock:
             if self._names.get(service) != names:
@@ -47,13 +51,13 @@ class LastKnown:
             for row, identifier in enumerate(answer.ids):
                 if answer.found[row]:
                     values = tuple(answer.values[name][row] for name in names)
-                    kept = _Row(values, answer.feature_timestamps[row], answer.expired[row])
+                    kept = _Row(values, answer.feature_timestamps[row], answer.expired[row], reading.owners[row])
                     self._rows[(service, identifier)] = kept
                     self._rows.move_to_end((service, identifier))
             while len(self._rows) > self._max_rows:
                 self._rows.popitem(last=False)
 
-    def recall(self, service: str, ids: Sequence[str]) -> OnlineAnswer | None:
+    def recall(self, service: str, ids: Sequence[str]) -> Reading | None:
         """What the store last said about `ids`; None unless it is known for all of them."""
         with self._lock:
             rows = [self._rows.get((service, identifier)) for identifier in ids]
@@ -62,14 +66,16 @@ class LastKnown:
         known = [row for row in rows if row is not None]
         if newest is None or len(known) < len(rows):
             return None
-        return replace(
+        answer = replace(
             newest,
             ids=tuple(ids),
             found=(True,) * len(ids),
             values={name: [row.values[position] for row in known] for position, name in enumerate(names)},
             feature_timestamps=tuple(row.timestamp for row in known),
             expired=tuple(row.expired for row in known),
+            view_timestamps={},
         )
+        return Reading(answer, tuple(row.owner for row in known))
 
     def _forget(self, service: str) -> None:
         for key in [key for key in self._rows if key[0] == service]:

@@ -15,7 +15,8 @@ _EARLIER = "How it was before, each with its `event_timestamp`; left out, it cou
 
 _STRICT: dict[str, Any] = {"string": str, "float": float, "int": int, "bool": bool}
 _DATED: dict[str, Any] = {"timestamp": AwareDatetime, "date": date}
-Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+MAX_ID_LENGTH = 256
+Id = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH)]
 
 
 class _Body(BaseModel):

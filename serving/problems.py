@@ -19,7 +19,11 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
 _DOCS_STEP = "open / on this server: it lists every path with its methods and fields"
 _NEXT_STEPS = {
+    401: "send the header X-API-Key, or Authorization: Bearer …",
+    403: "ask whoever runs this service for the right",
     404: _DOCS_STEP,
+    408: "send the body at once",
+    409: "read the state again and decide anew",
     405: _DOCS_STEP,
     400: "send a body that is valid JSON, with the header Content-Type: application/json",
     413: "send fewer events or ids in one request",
@@ -97,7 +101,12 @@ def problem_of(error: SalienceError, *, request_id: str) -> Problem:
 
 def headers_of(status: int) -> dict[str, str]:
     """Headers that belong to an error of `status`."""
-    return {"Retry-After": str(RETRY_AFTER_SECONDS)} if status in (429, 503) else {}
+    if status in (429, 503):
+        return {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    if status == 401:
+        return {"WWW-Authenticate": 'Bearer realm="salience"'}
+    # What is left of a body that nobody reads must not be taken for the next request.
+    return {"Connection": "close"} if status in (408, 413) else {}
 
 
 def response_of(found: Problem, *, headers: dict[str, str] | None = None) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
@@ -14,7 +15,6 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, Response
 from pydantic import BaseModel
 
-from common.errors import NotFoundError
 from serving import health
 from serving.answers import (
     DealProbabilities,
@@ -26,12 +26,14 @@ from serving.answers import (
     LeadScores,
     Models,
 )
-from serving.engine import Engine, Scores
+from serving.engine import Engine
 from serving.event_routes import events
 from serving.payloads import MAX_IDS, DealPayload, ForecastQuestion, Id, Ids, LeadPayload
 from serving.problems import MEDIA_TYPE, Problem, add_handlers, problem, response_of
+from serving.scored import to_json
 
 TASKS = ("lead", "deal", "forecast")
+JSON = "application/json"
 _STATIC = "/static_content"
 _ABOUT = {
     400: "The body is not JSON.",
@@ -54,10 +56,11 @@ _ROUTERS = {"lead": leads, "deal": deals, "forecast": forecasts}
 
 
 class _Lanes:
-    """Two lanes of one thread each: look-ups by id, and slower computing from payloads. The event loop stays free."""
+    """Lanes of one thread each: look-ups, batches, and computing from payloads. The event loop stays free."""
 
     def __init__(self) -> None:
         self.online = anyio.CapacityLimiter(1)
+        self.batch = anyio.CapacityLimiter(1)
         self.compute = anyio.CapacityLimiter(1)
 
 
@@ -96,28 +99,36 @@ async def _in_lane(request: Request, lane: str, work: Callable[[], T]) -> T:
     return await anyio.to_thread.run_sync(work, limiter=getattr(request.app.state.lanes, lane))
 
 
-async def _score_one(request: Request, task: str, identifier: str, payload: Mapping[str, Any] | None) -> dict[str, Any]:
-    engine = _engine(request)
+async def _score_one(request: Request, task: str, identifier: str, payload: Mapping[str, Any] | None) -> Response:
+    engine, state = _engine(request), request.state
+    started = getattr(state, "started", None)
     if payload is None:
-        scores = await _in_lane(request, "online", lambda: engine.score(task, [identifier]))
-        if not scores.rows:
-            raise NotFoundError(
-                f"There is no {task} '{identifier}' in the feature store of {engine.workspace}",
-                next_step=f"check the id; a {task} that is new since the last materialization can be sent as a payload",
-                field=f"{task}_id",
-            )
+        read = functools.partial(engine.score_one, task, identifier, request_id=state.request_id, started=started)
+        answered = read() if engine.reads_inline else await _in_lane(request, "online", read)
     else:
-        newest = newest_time(payload)
-        scores = await _in_lane(
-            request, "compute", lambda: engine.score_payload(task, identifier, payload, newest=newest)
+        compute = functools.partial(
+            engine.score_payload,
+            task,
+            identifier,
+            payload,
+            newest=newest_time(payload),
+            request_id=state.request_id,
+            started=started,
         )
-    return {**scores.rows[0], "request_id": request.state.request_id}
+        answered = await _in_lane(request, "compute", compute)
+    return Response(answered.to_json(), media_type=JSON)
 
 
-async def _score_many(request: Request, task: str, ids: Sequence[str]) -> tuple[Scores, list[dict[str, Any]]]:
-    engine = _engine(request)
-    scores = await _in_lane(request, "online", lambda: engine.score(task, ids))
-    return scores, [{**row, "request_id": request.state.request_id} for row in scores.rows]
+async def _score_many(request: Request, task: str, ids: Sequence[str], *, named: str) -> Response:
+    engine, request_id = _engine(request), request.state.request_id
+
+    def work() -> bytes:
+        scores = engine.score(task, ids, request_id=request_id)
+        shared = to_json({**scores.stamp, "not_found": scores.not_found, "request_id": request_id})
+        rows = b",".join(row.to_json() for row in scores.rows)
+        return b'%s,"%s":[%s]}' % (shared[:-1], named.encode(), rows)
+
+    return Response(await _in_lane(request, "batch", work), media_type=JSON)
 
 
 def _row(body: BaseModel) -> dict[str, Any]:
@@ -142,8 +153,8 @@ def newest_time(payload: Mapping[str, Any]) -> datetime | None:
     return max(found, default=None)
 
 
-@leads.post("/{lead_id}/score", summary="Score a lead")
-async def score_lead(request: Request, lead_id: Id, payload: LeadPayload | None = None) -> LeadScore:
+@leads.post("/{lead_id}/score", summary="Score a lead", response_model=LeadScore)
+async def score_lead(request: Request, lead_id: Id, payload: LeadPayload | None = None) -> Any:
     """How likely the lead is to convert, and why.
 
     With an empty body the stored lead is scored, from the online feature store. With a body, the lead described there:
@@ -156,26 +167,23 @@ async def score_lead(request: Request, lead_id: Id, payload: LeadPayload | None 
             "lead": _history(payload.lead, payload.versions, of_lead),
             "events": [_row(event) | of_lead for event in payload.events],
         }
-    return LeadScore.model_validate(await _score_one(request, "lead", lead_id, sent))
+    return await _score_one(request, "lead", lead_id, sent)
 
 
-@leads.post("/scores/batch", summary="Score many leads")
-async def score_leads(request: Request, body: Ids) -> LeadScores:
+@leads.post("/scores/batch", summary="Score many leads", response_model=LeadScores)
+async def score_leads(request: Request, body: Ids) -> Any:
     """Scores of the stored leads, in the order asked; ids that are not known are listed apart."""
-    scores, rows = await _score_many(request, "lead", body.ids)
-    return LeadScores.model_validate(
-        {**scores.stamp, "scores": rows, "not_found": scores.not_found, "request_id": request.state.request_id}
-    )
+    return await _score_many(request, "lead", body.ids, named="scores")
 
 
-@leads.get("/scores/batch", summary="Score many leads")
-async def get_lead_scores(request: Request, ids: GivenIds) -> LeadScores:
+@leads.get("/scores/batch", summary="Score some leads", response_model=LeadScores)
+async def get_lead_scores(request: Request, ids: GivenIds) -> Any:
     """The same as the POST, for ids that fit into an address."""
-    return await score_leads(request, Ids(ids=ids))
+    return await _score_many(request, "lead", ids, named="scores")
 
 
-@deals.post("/{deal_id}/score", summary="Win probability of a deal")
-async def score_deal(request: Request, deal_id: Id, payload: DealPayload | None = None) -> DealProbability:
+@deals.post("/{deal_id}/score", summary="Win probability of a deal", response_model=DealProbability)
+async def score_deal(request: Request, deal_id: Id, payload: DealPayload | None = None) -> Any:
     """How likely the deal is to be won, and why.
 
     With an empty body the stored deal is scored, from the online feature store. With a body, the deal described there:
@@ -188,22 +196,19 @@ async def score_deal(request: Request, deal_id: Id, payload: DealPayload | None 
             "deal": _history(payload.deal, payload.versions, of_deal),
             "activities": [_row(activity) | of_deal for activity in payload.activities],
         }
-    return DealProbability.model_validate(await _score_one(request, "deal", deal_id, sent))
+    return await _score_one(request, "deal", deal_id, sent)
 
 
-@deals.post("/probabilities/batch", summary="Win probabilities of many deals")
-async def score_deals(request: Request, body: Ids) -> DealProbabilities:
+@deals.post("/probabilities/batch", summary="Win probabilities of many deals", response_model=DealProbabilities)
+async def score_deals(request: Request, body: Ids) -> Any:
     """Win probabilities of the stored deals, in the order asked; ids that are not known are listed apart."""
-    scores, rows = await _score_many(request, "deal", body.ids)
-    return DealProbabilities.model_validate(
-        {**scores.stamp, "probabilities": rows, "not_found": scores.not_found, "request_id": request.state.request_id}
-    )
+    return await _score_many(request, "deal", body.ids, named="probabilities")
 
 
-@deals.get("/probabilities/batch", summary="Win probabilities of many deals")
-async def get_deal_probabilities(request: Request, ids: GivenIds) -> DealProbabilities:
+@deals.get("/probabilities/batch", summary="Win probabilities of some deals", response_model=DealProbabilities)
+async def get_deal_probabilities(request: Request, ids: GivenIds) -> Any:
     """The same as the POST, for ids that fit into an address."""
-    return await score_deals(request, Ids(ids=ids))
+    return await _score_many(request, "deal", ids, named="probabilities")
 
 
 @forecasts.post("/revenue/generate", summary="Forecast revenue")

@@ -22,10 +22,12 @@ from fastapi import FastAPI  # noqa: E402
 
 from common.settings import Settings  # noqa: E402
 from common.workspace import Workspace  # noqa: E402
+from serving.asgi import Application  # noqa: E402
 from serving.assembly import open_engine  # noqa: E402
-from serving.boundary import Application, Boundary, RealPath  # noqa: E402
+from serving.boundary import Boundary, RealPath  # noqa: E402
 from serving.engine import Engine  # noqa: E402
 from serving.event_routes import EventWorker  # noqa: E402
+from serving.guard import Guard  # noqa: E402
 from serving.routes import TASKS, build_app, paths_of  # noqa: E402
 
 
@@ -45,7 +47,8 @@ class BoundedService(Service[Any]):  # type: ignore[misc]
     def to_asgi(self, is_main: bool = True) -> Any:
         """BentoML's application, wrapped."""
         app: Application = super().to_asgi(is_main=is_main)
-        return Boundary(app, paths=paths_of(self.inner.app))
+        inner = self.inner.app
+        return Boundary(app, paths=paths_of(inner), state=inner.state, guard=inner.state.guard)
 
 
 class ModelService:
@@ -87,6 +90,7 @@ def _service(name: str, *tasks: str) -> Any:
 
     def decorate(inner: type[ModelService]) -> Any:
         inner.app = build_app(tasks, title=f"Salience: {inner.__name__}", about=inner.__doc__ or "")
+        inner.app.state.guard = Guard(Settings())
         inner.tasks = tasks
         mounted = bentoml.asgi_app(inner.app, path="/")(inner)
         service = bentoml.service(name=name, service_class=BoundedService, **_config())(mounted)

@@ -21,8 +21,11 @@ from serving.champions import ChampionSlot
 from serving.engine import Engine
 from serving.moment import Moment
 from serving.routes import TASKS, build_app, paths_of
+from serving.stored_features import Mark, Reading
+from training.bundle import write_reference
 from training.calibration import Calibration
 from training.manifest import Band, FeatureEntry, Manifest
+from training.scorer import Scorer
 
 NOW = datetime(2025, 3, 31, tzinfo=UTC)
 FEATURES = ("count_pricing_view_30d", "employee_count")
@@ -53,7 +56,7 @@ def write_bundle(folder: Path, *, task: str = "lead", version: str = "1", slope:
         for name, group in zip(FEATURES, ("intent", "fit"), strict=True)
     )
     ladder = tuple(np.linspace(0, 1, 101).tolist())
-    Manifest(
+    manifest = Manifest(
         task=task,
         name=f"toy-{task}",
         version=version,
@@ -69,7 +72,11 @@ def write_bundle(folder: Path, *, task: str = "lead", version: str = "1", slope:
         quantiles={"probability": ladder, "intent": ladder, "fit": ladder},
         bands=(Band(low=0.0, high=1.0, rate=0.5, rate_low=0.45, rate_high=0.55, rows=400),),
         metrics={"auc": 0.7},
-    ).write(folder)
+    )
+    manifest.write(folder)
+    columns = {name: matrix[:, position] for position, name in enumerate(FEATURES)}
+    as_of = np.full(len(matrix), np.datetime64("2025-01-01", "us"))
+    write_reference(folder, Scorer.load(folder), columns=columns, as_of=as_of, seed=7)
     return folder
 
 
@@ -78,14 +85,16 @@ class Registry:
     """Aliases in a dictionary: model name to (version, bundle)."""
 
     aliases: dict[str, tuple[str, Path]] = field(default_factory=dict)
+    challengers: dict[str, tuple[str, Path]] = field(default_factory=dict)
     is_away: bool = False
 
-    def find(self, name: str, *, known: Aliased | None = None) -> Aliased | None:
+    def find(self, name: str, *, known: Aliased | None = None, alias: str = "champion") -> Aliased | None:
         if self.is_away:
             raise UnavailableError("The registry is away")
-        if name not in self.aliases:
+        found = (self.aliases if alias == "champion" else self.challengers).get(name)
+        if found is None:
             return None
-        version, bundle = self.aliases[name]
+        version, bundle = found
         manifest = bundle / "manifest.json"
         metrics = json.loads(manifest.read_text())["metrics"] if manifest.is_file() else {}
         return Aliased(version=version, bundle=bundle, metrics=metrics)
@@ -100,11 +109,12 @@ class Answer:
     values: dict[str, list[Any]]
     feature_timestamps: tuple[datetime | None, ...]
     expired: tuple[tuple[str, ...], ...]
+    view_timestamps: dict[str, tuple[datetime | None, ...]] = field(default_factory=dict)
 
 
 @dataclass
 class Features:
-    """Two features of the leads and deals `a`, `b`, `c`; those of `c` have expired."""
+    """Two features of the leads and deals `a`, `b`, `c`; `c`'s have expired. `a` and `b` are Ada's, `c` Ben's."""
 
     rows: dict[str, tuple[float | None, float | None]] = field(
         default_factory=lambda: {"a": (2.0, 0.1), "b": (-2.0, 0.3), "c": (None, 0.2)}
@@ -112,6 +122,23 @@ class Features:
     is_away: bool = False
     defect: Exception | None = None
     asked_at: datetime | None = None
+    reads: int = 0
+
+    def is_unchanged(self, mark: Mark) -> bool:
+        if self.is_away:
+            raise UnavailableError("The online store is away")
+        return mark.found == self._seen([identifier for _, keys in mark.asked for identifier in keys])
+
+    def _seen(self, ids: Sequence[Any]) -> Any:
+        return tuple(self.rows.get(identifier) for identifier in ids)
+
+    def read(self, service: str, ids: Sequence[str], *, at: datetime) -> Reading:
+        self.reads += 1
+        answer: Any = self.online(service, ids, at=at)
+        asked: Any = (("toy", tuple(ids)),)
+        mark = Mark(asked, self._seen(ids), at) if all(answer.found) else None
+        owners = tuple({"a": "ada", "b": "ada", "c": "ben"}.get(identifier) for identifier in ids)
+        return Reading(answer, owners, mark)
 
     def online(self, service: str, ids: Sequence[str], *, at: datetime) -> Answer:
         if self.is_away:
@@ -253,7 +280,7 @@ def stand(
     engine = Engine(
         "toy",
         slots=slots,
-        open_repository=lambda: features,
+        open_features=lambda: features,
         open_forecasts=lambda: forecasts,
         moment=moment,
         find_sample=lambda _task, _at: sample,
@@ -261,5 +288,5 @@ def stand(
     engine.refresh()
     app = build_app(tasks, title="toy", about="toy")
     app.state.engine = engine
-    client = Client(Boundary(RealPath(app), paths=paths_of(app)))
+    client = Client(Boundary(RealPath(app), paths=paths_of(app), state=app.state))
     return Stand(engine, client, registry, features, forecasts)

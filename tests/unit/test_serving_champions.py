@@ -97,7 +97,7 @@ def test_model_that_answers_with_no_probability_is_refused(tmp_path: Path) -> No
     manifest = json.loads((bundle / "manifest.json").read_text())
     manifest["calibration"] = {"method": "isotonic", "weights": [], "x": [0.0, 1.0], "y": [2.0, 2.0]}
     (bundle / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ContractError, match="does not answer with a probability"):
+    with pytest.raises(ContractError, match="50 of 50 stored cases otherwise"):
         load_scorer(bundle)
 
 

@@ -145,7 +145,7 @@ def test_task_that_the_source_cannot_have_is_404(tmp_path: Path) -> None:
     served = stand(tmp_path, tasks=["lead"], champions=["lead"])
     served.engine.left_out["deal"] = "The source toy has no deal model, because it lacks the tables for it"
     with pytest.raises(Exception, match="has no deal model"):
-        served.engine.score("deal", ["a"])
+        served.engine.score("deal", ["a"], request_id="r")
 
 
 def test_store_away_is_503_for_what_was_never_asked(served: Stand) -> None:

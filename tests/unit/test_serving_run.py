@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from serving_stand_ins import NOW, Answer, Clock
@@ -16,6 +17,7 @@ from serving.last_known import LastKnown
 from serving.moment import Moment
 from serving.ports import bind, listening_on
 from serving.run import environment, serve
+from serving.stored_features import Reading
 
 
 def test_port_in_use_is_left_alone_and_another_is_said() -> None:
@@ -114,8 +116,9 @@ def test_payload_cannot_put_the_clock_past_the_walls() -> None:
     assert moment.now_with(datetime(2999, 1, 1, tzinfo=UTC)) < datetime.now(UTC) + timedelta(seconds=10)
 
 
-def one(identifier: str, value: float, *, is_found: bool = True) -> Answer:
-    return Answer((identifier,), (is_found,), {"x": [value]}, (NOW,), ((),))
+def one(identifier: str, value: float, *, is_found: bool = True) -> Reading:
+    answer: Any = Answer((identifier,), (is_found,), {"x": [value]}, (NOW,), ((),))
+    return Reading(answer, ("ada",))
 
 
 def test_last_known_features_are_those_of_the_newest_answer_and_of_found_ids() -> None:
@@ -125,7 +128,8 @@ def test_last_known_features_are_those_of_the_newest_answer_and_of_found_ids() -
     known.remember("s", one("x", 0.0, is_found=False))
     found = known.recall("s", ["a"])
     assert found is not None
-    assert found.values == {"x": [2.0]}
+    assert found.answer.values == {"x": [2.0]}
+    assert found.owners == ("ada",)
     assert known.recall("s", ["x"]) is None
     assert known.recall("other", ["a"]) is None
     assert known.recall("s", ["a", "b"]) is None
@@ -134,4 +138,4 @@ def test_last_known_features_are_those_of_the_newest_answer_and_of_found_ids() -
     assert known.recall("s", ["a"]) is None
     both = known.recall("s", ["c", "b"])
     assert both is not None
-    assert both.values == {"x": [4.0, 3.0]}
+    assert both.answer.values == {"x": [4.0, 3.0]}

@@ -1,0 +1,140 @@
+"""One score: the scorer's record with what the service adds, as the JSON that goes out.
+
+The part that does not change from request to request is written once; a score that is answered again costs a few
+joined bytes. `serving.answers` documents the same JSON, and a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from serving.champions import Champion
+from serving.stored_features import Reading
+
+_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_SERIALIZE_NUMPY
+PROBABILITIES = {"lead": "conversion_probability", "deal": "win_probability"}
+KEYS = {"lead": "lead_id", "deal": "opportunity_id"}
+
+
+def to_json(value: Any) -> bytes:
+    """`value` as JSON: moments in UTC with a Z, NaN as null."""
+    return orjson.dumps(value, option=_OPTIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A score that can be answered any number of times.
+
+    Args:
+        task: `lead` or `deal`.
+        identifier: Whose score.
+        owner: Rep who owns the lead or deal; None where the store does not say.
+        champion: What scored it.
+        record: What the scorer said.
+        features: What the model read, by name.
+        feature_timestamps: View name to the moment its values stand for.
+        oldest_at: The oldest of these.
+        expired: Features that counted as missing because of their age.
+        scored_at: When, by the clock on the wall, UTC.
+        fixed: JSON of everything that stays the same, open at its end.
+    """
+
+    task: str
+    identifier: str
+    owner: str | None
+    champion: Champion
+    record: Mapping[str, Any]
+    features: Mapping[str, Any]
+    feature_timestamps: Mapping[str, datetime | None]
+    oldest_at: datetime | None
+    expired: tuple[str, ...]
+    scored_at: datetime
+    fixed: bytes
+
+    @property
+    def probability(self) -> float:
+        """The calibrated probability."""
+        return float(self.record[PROBABILITIES[self.task]])
+
+    @property
+    def valid_until(self) -> datetime:
+        """When to score again, even if nothing changed."""
+        until: datetime = self.record["valid_until"]
+        return until
+
+    def added(
+        self,
+        *,
+        now: datetime,
+        request_id: str,
+        is_cached: bool,
+        is_last_known: bool,
+        override: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
+        """What an answer says beside the score itself.
+
+        Args:
+            now: The service's now.
+            request_id: Id of the request.
+            is_cached: Whether the score was made for an earlier request and nothing changed since.
+            is_last_known: Whether the store was away.
+            override: What a person decided instead, if anybody did.
+        """
+        age = (now - self.oldest_at).total_seconds() if self.oldest_at is not None else None
+        return {
+            "as_of": now,
+            "features": {
+                "oldest_at": self.oldest_at,
+                "age_seconds": age,
+                "expired": self.expired,
+                "is_last_known": is_last_known,
+            },
+            "is_cached": is_cached,
+            "override": override,
+            "request_id": request_id,
+        }
+
+    def answer(self, added: Mapping[str, Any]) -> bytes:
+        """The whole answer as JSON."""
+        return self.fixed + b"," + to_json(added)[1:]
+
+
+def scored_rows(task: str, champion: Champion, reading: Reading, *, at: datetime) -> list[Scored]:
+    """Score what was found of a reading.
+
+    Args:
+        task: `lead` or `deal`.
+        champion: Whose scorer to use.
+        reading: Features of some ids.
+        at: The clock on the wall, UTC.
+    """
+    answer, scorer = reading.answer, champion.scorer_or_raise()
+    rows = [row for row, is_found in enumerate(answer.found) if is_found]
+    if not rows:
+        return []
+    names = scorer.manifest.feature_names
+    is_all = len(rows) == len(answer.ids)
+    columns = {name: answer.values[name] if is_all else [answer.values[name][row] for row in rows] for name in names}
+    records = scorer.record(columns, ids=[answer.ids[row] for row in rows], at=at)
+    stamp = {"model_name": champion.name, "model_version": champion.version, "alias": champion.alias}
+    return [
+        Scored(
+            task=task,
+            identifier=answer.ids[row],
+            owner=reading.owners[row],
+            champion=champion,
+            record=record,
+            features={name: columns[name][place] for name in names},
+            feature_timestamps={view: moments[row] for view, moments in answer.view_timestamps.items()},
+            oldest_at=answer.feature_timestamps[row],
+            expired=answer.expired[row],
+            scored_at=at,
+            fixed=to_json({**record, **stamp})[:-1],
+        )
+        for place, (row, record) in enumerate(zip(rows, records, strict=True))
+    ]
