@@ -11,10 +11,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from training.explanation import rate_bins
+from training.agreement import measure_agreement
+from training.attribution import load_attribution, write_tables
+from training.explanation import Explainer
+from training.like_rows import rate_bins, with_pushes
 from training.manifest import Band, FeatureEntry, Manifest
 from training.models import Model
 from training.scorer import LEAD_GROUPS, Scorer
+from training.themes import theme_of
 
 Vector = NDArray[np.float64]
 
@@ -73,15 +77,26 @@ def _wilson(rate: float, count: int) -> tuple[float, float]:
 
 
 def describe_features(
-    entries: Sequence[FeatureEntry], matrix: Vector, label: Vector, contributions: Vector
+    entries: Sequence[FeatureEntry], matrix: Vector, label: Vector, *, explained: Vector, contributions: Vector
 ) -> tuple[FeatureEntry, ...]:
-    """The entries with the outcome rates of like rows and their importance."""
+    """The entries with their themes, the outcome rates of like rows, what a value adds, and their importance.
+
+    Args:
+        entries: The model's features.
+        matrix: All rows trained on.
+        label: Their outcomes.
+        explained: Some rows of newer days.
+        contributions: Their exact Shapley values, without the expected value.
+    """
     sizes = np.abs(contributions).mean(axis=0)
     shares = sizes / sizes.sum() if sizes.sum() > 0 else sizes
     described = []
     for position, entry in enumerate(entries):
         bins, missing = rate_bins(matrix[:, position], label, is_category=entry.dtype == "category")
-        described.append(replace(entry, bins=bins, missing=missing, importance=float(shares[position])))
+        full = replace(
+            entry, bins=bins, missing=missing, importance=float(shares[position]), theme=theme_of(entry.name)
+        )
+        described.append(with_pushes(full, explained[:, position], contributions[:, position]))
     return tuple(described)
 
 
@@ -105,18 +120,35 @@ def write_bundle(
     *,
     columns: Mapping[str, Sequence[Any]],
     as_of: NDArray[np.datetime64],
+    explained: Vector,
+    contributions: Vector,
     seed: int,
 ) -> Scorer:
-    """Write model, manifest and the reference sample.
+    """Write model, tables of reasons, manifest and the reference sample.
 
     The sample: features, `probability`, `as_of` of at most 5 000 rows of the test period.
+
+    Args:
+        folder: The bundle; made if missing.
+        manifest: What it says about itself; how well the fast reasons agree with the exact ones is added here.
+        model: The model.
+        columns: Feature columns of the test period.
+        as_of: Moments of its rows.
+        explained: Rows whose reasons are compared.
+        contributions: Their exact Shapley values, without the expected value.
+        seed: Seed of the sample.
 
     Returns:
         The scorer read back from the folder, so that what is evaluated is what was written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.save(folder)
-    manifest.write(folder)
+    write_tables(folder, model, manifest.features)
+    explainer = Explainer(manifest.features, base_rate=manifest.base_rate, task=manifest.task)
+    fast = load_attribution(folder, model, manifest.features).columns(explained)
+    speakers = explainer.first_speakers(explained, fast)
+    agreement = measure_agreement(fast, contributions, speakers=speakers, layout=explainer.layout)
+    replace(manifest, explanation=agreement).write(folder)
     scorer = Scorer.load(folder, threads=2)
     write_reference(folder, scorer, columns=columns, as_of=as_of, seed=seed)
     return scorer

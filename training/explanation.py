@@ -1,39 +1,59 @@
-"""Reasons in words: what speaks for and against an outcome, with the rate of like rows beside the rate of all."""
+"""Reasons: what speaks for and against an outcome, in words, with the rate of like rows beside the rate of all.
+
+A reason is a theme (`training.themes`): its contribution is the sum over the theme's features. Its words come from one
+of them, the speaker: the feature whose value usually pushes furthest that way. Themes are chosen for all rows at once;
+texts are made for the chosen ones only, and kept, for values come again and again.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.manifest import FeatureEntry, RateBin
+from training.attribution import Columns
+from training.like_rows import LikeRows
+from training.manifest import FeatureEntry
+from training.wording import percent, phrase_of, write_value
 
-_PRIOR_ROWS = 20.0
-_QUANTILES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+Matrix = NDArray[np.float64]
+
 # Contributions below this many log-odds are noise to a reader.
-_LEAST_CONTRIBUTION = 0.01
-_THOUSAND = 1000.0
+LEAST_CONTRIBUTION = 0.01
+# A rate nearer to that of all rows than this (log-odds) tells a reader nothing.
+_TELLING_RATE = 0.1
+_KEPT_TEXTS = 50_000
+# What happens to things of a task.
+_RATES = {
+    "lead": "leads like that convert at {rate}, all at {base}",
+    "deal": "{rate} of deals like that are won, {base} of all",
+}
+_OTHER_RATE = "the outcome comes in {rate} of the cases like that, in {base} of all"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reason:
     """One reason.
 
     Args:
-        feature: Name of the feature.
-        group: Component it counts for.
-        value: The row's value as a reader would write it; None where missing.
-        contribution: Log-odds it added (positive: for the outcome).
+        feature: Name of the feature that speaks for the theme.
+        theme: What the reason is about.
+        group: Component that the feature counts for.
+        value: The row's value of the feature as a reader would write it; None where missing.
+        contribution: Log-odds that the theme added (positive: for the outcome).
         text: The reason in words, with base rates where like rows point the same way.
-        rate: Outcome rate of like rows in training; None where unknown.
+        rate: Outcome rate of like rows in training; None where it is unknown or would mislead, pointing the other way.
         base_rate: Outcome rate of all rows in training.
         rows: Like rows in training.
     """
 
     feature: str
+    theme: str
     group: str
     value: str | None
     contribution: float
@@ -46,6 +66,7 @@ class Reason:
         """Plain values for an answer."""
         return {
             "feature": self.feature,
+            "theme": self.theme,
             "group": self.group,
             "value": self.value,
             "contribution": round(self.contribution, 4),
@@ -56,124 +77,115 @@ class Reason:
         }
 
 
-def rate_bins(
-    codes: NDArray[np.float64], label: NDArray[np.float64], *, is_category: bool
-) -> tuple[tuple[RateBin, ...], RateBin | None]:
-    """Outcome rates of like rows: by code for a category, by fifths (zero apart) for a number.
+class Explainer:
+    """Turns contributions into reasons.
 
     Args:
-        codes: A column of the matrix.
-        label: 0 or 1 per row.
-        is_category: Whether the column holds category codes.
-
-    Returns:
-        The bins in order of their values, and the bin of the missing (None where nothing is missing).
-    """
-    known = ~np.isnan(codes)
-    base_rate = float(label.mean()) if len(label) else 0.0
-    missing = _rate_bin(label[~known], base_rate, None, None) if not known.all() else None
-    values, outcome = codes[known], label[known]
-    if not len(values):
-        return (), missing
-    uppers = np.unique(values) if is_category else _upper_edges(values)
-    position = np.searchsorted(uppers, values, side="left")
-    bins = []
-    for index, upper in enumerate(uppers):
-        chosen = position == index
-        if chosen.any():
-            bins.append(_rate_bin(outcome[chosen], base_rate, float(values[chosen].min()), float(upper)))
-    return tuple(bins), missing
-
-
-def _upper_edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    edges = np.quantile(values, _QUANTILES[1:], method="higher")
-    if values.min() == 0.0:
-        edges = np.append(edges, 0.0)
-    return np.unique(edges)
-
-
-def _rate_bin(outcome: NDArray[np.float64], base_rate: float, low: float | None, high: float | None) -> RateBin:
-    rate = (float(outcome.sum()) + _PRIOR_ROWS * base_rate) / (len(outcome) + _PRIOR_ROWS)
-    return RateBin(low=low, high=high, rate=rate, rows=len(outcome))
-
-
-def like_rows(entry: FeatureEntry, code: float) -> RateBin | None:
-    """The bin of training rows like this value; None where training had none."""
-    if math.isnan(code):
-        return entry.missing
-    for rate_bin in entry.bins:
-        if rate_bin.high is not None and code <= rate_bin.high:
-            if entry.dtype == "category" and code != rate_bin.high:
-                return None
-            return rate_bin
-    return entry.bins[-1] if entry.bins and entry.dtype != "category" else None
-
-
-def explain_row(
-    codes: NDArray[np.float64],
-    contributions: NDArray[np.float64],
-    features: Sequence[FeatureEntry],
-    *,
-    base_rate: float,
-    top: int,
-    outcome: str,
-) -> list[Reason]:
-    """The `top` strongest reasons for and the `top` strongest against, strongest first.
-
-    Args:
-        codes: A row of the matrix.
-        contributions: Its Shapley values, one per feature (a last column of the expected value does no harm).
-        features: The model's features, in order.
+        entries: The model's features, in order, with their bins.
         base_rate: Outcome rate of all rows in training.
-        top: Most reasons per side.
-        outcome: What happens to like rows, as a verb: "convert", "are won".
+        task: `lead` or `deal`: how the rates are said.
     """
-    reasons = []
-    values = contributions[: len(features)]
-    for side in (1.0, -1.0):
-        order = np.argsort(-side * values, kind="stable")[:top]
-        for position in order.tolist():
-            strength = float(values[position])
-            if side * strength >= _LEAST_CONTRIBUTION:
-                reasons.append(_reason(features[position], float(codes[position]), strength, base_rate, outcome))
-    return sorted(reasons, key=lambda reason: -abs(reason.contribution))
+
+    def __init__(self, entries: Sequence[FeatureEntry], *, base_rate: float, task: str) -> None:
+        self.layout = Columns.of(entries)
+        self._entries = tuple(entries)
+        self._like = LikeRows(entries)
+        self._base_rate = base_rate
+        self._rates = _RATES.get(task, _OTHER_RATE)
+        self._texts: dict[tuple[int, float, bool], tuple[Any, ...]] = {}
+        sizes = [len(features) for features in self.layout.features_of_theme]
+        # Features side by side by theme, so that each theme is a slice.
+        self._order = np.concatenate([*self.layout.features_of_theme, np.zeros(0, dtype=np.int64)]).astype(np.int64)
+        self._starts = np.cumsum([0, *sizes])
+
+    def explain(self, matrix: Matrix, columns: Matrix, *, top: int) -> list[list[Reason]]:
+        """The `top` strongest reasons for and the `top` strongest against each row, strongest first.
+
+        Args:
+            matrix: Rows of the model's matrix.
+            columns: Their contributions by column, see `training.attribution`.
+            top: Most reasons per side.
+        """
+        themes = self.layout.by_theme(columns)
+        if not themes.shape[1] or not len(matrix):
+            return [[] for _ in matrix]
+        places = self._like.places(matrix)
+        pushes = self._like.pushes[places]
+        order = np.argsort(-np.abs(themes), axis=1, kind="stable")
+        strengths = np.take_along_axis(themes, order, axis=1)
+        speakers = np.take_along_axis(self._speakers(themes, pushes), order, axis=1)
+        values = np.take_along_axis(matrix, speakers, axis=1).tolist()
+        like = np.take_along_axis(places, speakers, axis=1).tolist()
+        return [
+            self._of_row(*parts, top=top)
+            for parts in zip(order.tolist(), strengths.tolist(), speakers.tolist(), values, like, strict=True)
+        ]
+
+    def first_speakers(self, matrix: Matrix, columns: Matrix) -> NDArray[np.int64]:
+        """Position of the feature that speaks for the strongest theme of each row."""
+        themes = self.layout.by_theme(columns)
+        speakers = self._speakers(themes, self._like.pushes[self._like.places(matrix)])
+        return np.asarray(speakers[np.arange(len(themes)), np.abs(themes).argmax(axis=1)], dtype=np.int64)
+
+    def _speakers(self, themes: Matrix, pushes: Matrix) -> NDArray[np.int64]:
+        """The feature that speaks for each theme of each row, shape (n_rows, n_themes)."""
+        towards = pushes[:, self._order] * np.repeat(np.sign(themes), np.diff(self._starts), axis=1)
+        found = np.empty(themes.shape, dtype=np.int64)
+        for theme, (first, last) in enumerate(pairwise(self._starts.tolist())):
+            if last - first == 1:
+                found[:, theme] = self._order[first]
+            else:
+                found[:, theme] = self._order[first + towards[:, first:last].argmax(axis=1)]
+        return found
+
+    def _of_row(
+        self,
+        order: list[int],
+        strengths: list[float],
+        speakers: list[int],
+        values: list[float],
+        like: list[int],
+        *,
+        top: int,
+    ) -> list[Reason]:
+        left = {True: top, False: top}
+        reasons = []
+        for theme, strength, speaker, value, place in zip(order, strengths, speakers, values, like, strict=True):
+            if abs(strength) < LEAST_CONTRIBUTION:
+                break
+            is_for = strength > 0
+            if left[is_for]:
+                left[is_for] -= 1
+                written, text, rate, rows = self._said(speaker, value, place, is_for=is_for)
+                entry = self._entries[speaker]
+                title = self.layout.themes[theme]
+                reasons.append(
+                    Reason(entry.name, title, entry.group, written, strength, text, rate, self._base_rate, rows)
+                )
+        return reasons
+
+    def _said(self, feature: int, value: float, place: int, *, is_for: bool) -> tuple[Any, ...]:
+        """Value, text, rate and like rows of a feature's value that speaks for or against."""
+        # NaN equals nothing, itself included, and would never be found again.
+        key = (feature, math.inf if math.isnan(value) else value, is_for)
+        said = self._texts.get(key)
+        if said is None:
+            if len(self._texts) >= _KEPT_TEXTS:
+                self._texts.clear()
+            said = self._texts[key] = self._say(feature, value, place, is_for=is_for)
+        return said
+
+    def _say(self, feature: int, value: float, place: int, *, is_for: bool) -> tuple[Any, ...]:
+        entry, like = self._entries[feature], self._like.bins[place]
+        text = phrase_of(entry, value)
+        rows = 0 if like is None else like.rows
+        if like is None or (like.rate > self._base_rate) != is_for:
+            return write_value(entry, value), text, None, rows
+        if abs(_log_odds(like.rate) - _log_odds(self._base_rate)) >= _TELLING_RATE:
+            text += f" ({self._rates.format(rate=percent(like.rate), base=percent(self._base_rate))})"
+        return write_value(entry, value), text, like.rate, rows
 
 
-def _reason(entry: FeatureEntry, code: float, contribution: float, base_rate: float, outcome: str) -> Reason:
-    like = like_rows(entry, code)
-    value = write_value(entry, code)
-    text = f"{entry.about.rstrip('.')}: not known" if value is None else entry.phrase.replace("{value}", value)
-    # Like rows that point the other way would confuse: there this value counts together with others.
-    if like is not None and (like.rate - base_rate) * contribution > 0:
-        text += f" (like rows {outcome} at {_percent(like.rate)}, all at {_percent(base_rate)})"
-    return Reason(
-        feature=entry.name,
-        group=entry.group,
-        value=value,
-        contribution=contribution,
-        text=text,
-        rate=None if like is None else like.rate,
-        base_rate=base_rate,
-        rows=0 if like is None else like.rows,
-    )
-
-
-def write_value(entry: FeatureEntry, code: float) -> str | None:
-    """A value of the matrix as a reader would write it; None where missing."""
-    if math.isnan(code):
-        return None
-    if entry.dtype == "category":
-        index = int(code)
-        named = entry.categories[index] if 0 <= index < len(entry.categories) else None
-        return "another value" if named is None else named
-    if entry.dtype == "bool":
-        return "yes" if code else "no"
-    if entry.unit in ("share", "probability", "rate"):
-        return _percent(code)
-    if abs(code) >= _THOUSAND:
-        return f"{code:,.0f}"
-    return f"{code:.0f}" if code == round(code) else f"{code:.3g}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.1 or share == 0.0 else f"{100 * share:.1f} %"
+def _log_odds(rate: float) -> float:
+    inside = min(max(rate, 1e-9), 1.0 - 1e-9)
+    return math.log(inside / (1.0 - inside))

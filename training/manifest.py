@@ -22,12 +22,14 @@ class RateBin:
         high: Greatest value, inf as None.
         rate: Share of the rows with the outcome, shrunk towards the base rate where rows are few.
         rows: Training rows in the bin.
+        push: Mean contribution of such a value, log-odds.
     """
 
     low: float | None
     high: float | None
     rate: float
     rows: int
+    push: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,7 @@ class FeatureEntry:
         bins: Outcome rates of like rows.
         missing: Outcome rate of the rows without a value.
         importance: Share of the mean absolute contribution, 0 to 1.
+        theme: The reason it belongs to, see `training.themes`.
     """
 
     name: str
@@ -62,6 +65,7 @@ class FeatureEntry:
     bins: tuple[RateBin, ...] = ()
     missing: RateBin | None = None
     importance: float = 0.0
+    theme: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +103,8 @@ class Manifest:
         baselines: The same of the naive answers.
         valid_for_hours: How long a score is valid.
         fingerprint: Digest of the training frame.
+        thresholds_from: Where the grades' thresholds come from, in words.
+        explanation: How the fast reasons compare with the exact ones, see `training.agreement`.
     """
 
     task: str
@@ -119,6 +125,8 @@ class Manifest:
     baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     valid_for_hours: int = 24
     fingerprint: str = ""
+    thresholds_from: str = ""
+    explanation: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def feature_names(self) -> tuple[str, ...]:

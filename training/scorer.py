@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 
 from common.clock import utc
 from common.errors import ContractError
+from training.attribution import Attribution, load_attribution
 from training.calibration import Calibration
+from training.confidence import Confidence
 from training.encoding import encode_columns
-from training.explanation import Reason, explain_row
+from training.explanation import Explainer, Reason
 from training.manifest import Manifest
 from training.models import Model, bulk_threads, load_model
+from training.trend import trends
 
 Matrix = NDArray[np.float64]
 
 LEAD_GROUPS = ("behavioral", "demographic", "engagement", "intent", "fit")
-OUTCOME_VERBS = {"lead": "convert", "deal": "are won"}
 _CHUNK_ROWS = 4_096
 
 
@@ -33,21 +35,20 @@ class Scorer:
     Args:
         manifest: What the bundle says about itself.
         model: Its model.
+        attribution: What gives the reasons fast.
         threads: Threads for batches.
     """
 
-    def __init__(self, manifest: Manifest, model: Model, *, threads: int = 1) -> None:
+    def __init__(self, manifest: Manifest, model: Model, attribution: Attribution, *, threads: int = 1) -> None:
         self.manifest = manifest
         self.threads = threads
         self._model = model
+        self._attribution = attribution
         self._calibration = Calibration.from_dict(manifest.calibration)
-        importance = np.array([entry.importance for entry in manifest.features])
-        self._importance = importance / importance.sum() if importance.sum() > 0 else importance
+        self._explainer = Explainer(manifest.features, base_rate=manifest.base_rate, task=manifest.task)
+        self._confidence = Confidence(manifest)
         self._quantiles = {name: np.array(points) for name, points in manifest.quantiles.items()}
-        self._groups = {
-            group: [index for index, entry in enumerate(manifest.features) if entry.group == group]
-            for group in LEAD_GROUPS
-        }
+        self.use_thresholds(manifest.thresholds)
 
     @classmethod
     def load(cls, folder: Path, *, threads: int = 1) -> Scorer:
@@ -61,7 +62,19 @@ class Scorer:
             NotFoundError: if the folder holds no manifest.
         """
         manifest = Manifest.read(folder)
-        return cls(manifest, load_model(manifest.library, folder), threads=threads)
+        model = load_model(manifest.library, folder)
+        return cls(manifest, model, load_attribution(folder, model, manifest.features), threads=threads)
+
+    def use_thresholds(self, thresholds: Mapping[str, float]) -> None:
+        """Grade by these from now on.
+
+        Args:
+            thresholds: Least probability of each grade, as `training.grades` checked them.
+        """
+        ordered = sorted(thresholds.items(), key=lambda pair: pair[1])
+        self.thresholds = dict(ordered)
+        self._grades = [name for name, _ in ordered]
+        self._least = np.array([least for _, least in ordered])
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> Matrix:
         """The model's matrix, float64 (n_rows, n_features): missing is NaN, an unseen category has its own code.
@@ -77,40 +90,58 @@ class Scorer:
         return self._calibration.apply(self._model.margin(matrix, threads=threads))
 
     def contributions(self, matrix: Matrix) -> Matrix:
-        """Shapley values of the uncalibrated log-odds, shape (n_rows, n_features); without the expected value."""
+        """Shapley values of the uncalibrated log-odds by the model's own library, shape (n_rows, n_features).
+
+        Exact and dear: some 50 predictions' worth for trees. Without the expected value.
+        """
         threads = bulk_threads(len(matrix), self.threads)
         return self._model.contributions(matrix, threads=threads)[:, :-1]
 
-    def reasons(self, matrix: Matrix, *, top: int = 5) -> list[list[Reason]]:
-        """The strongest reasons of each row, at most `top` for and `top` against, strongest first."""
-        return self._reasons(matrix, self.contributions(matrix), top=top)
+    def attribution(self, matrix: Matrix) -> Matrix:
+        """The same from tables, summed by theme within group (`training.attribution.Columns`): (n_rows, n_columns)."""
+        return self._attribution.columns(matrix)
 
-    def _reasons(self, matrix: Matrix, contributions: Matrix, *, top: int) -> list[list[Reason]]:
-        manifest = self.manifest
-        verb = OUTCOME_VERBS.get(manifest.task, "come true")
-        return [
-            explain_row(row, parts, manifest.features, base_rate=manifest.base_rate, top=top, outcome=verb)
-            for row, parts in zip(matrix, contributions, strict=True)
-        ]
+    def reasons(self, matrix: Matrix, *, top: int = 5, exact: bool = False) -> list[list[Reason]]:
+        """The strongest reasons of each row, at most `top` for and `top` against, strongest first.
+
+        Args:
+            matrix: Rows.
+            top: Most reasons per side.
+            exact: Whether the library itself computes the contributions, instead of the tables.
+        """
+        columns = self._exact(matrix) if exact else self.attribution(matrix)
+        return self._explainer.explain(matrix, columns, top=top)
+
+    def _exact(self, matrix: Matrix) -> Matrix:
+        return self._explainer.layout.by_column(self.contributions(matrix))
 
     def confidence(self, matrix: Matrix, probability: Matrix) -> Matrix:
-        """How far to trust each probability, 0 to 1.
-
-        The product of two shares: how well the test period pins down the outcome rate of rows with such a probability
-            (1 minus half the width of its 95 % interval, relative to the rate), and how much of what the model reads is
-            known for the row (by importance).
-        """
-        certainty = np.array([_certainty(self.manifest, p) for p in probability.tolist()])
-        known = (~np.isnan(matrix)) @ self._importance
-        return np.asarray(np.clip(certainty * known, 0.0, 1.0), dtype=np.float64)
+        """How far to trust each probability, 0 to 1; see `training.confidence`."""
+        return self._confidence.of(matrix, probability)
 
     def grade(self, probability: float) -> str:
-        """Grade of a probability by the manifest's thresholds: the highest one it reaches."""
-        reached = [(least, name) for name, least in self.manifest.thresholds.items() if probability >= least]
-        return max(reached)[1]
+        """Grade of a probability: the highest one it reaches."""
+        return self._graded(np.array([probability]))[0]
+
+    def _graded(self, probability: Matrix) -> list[str]:
+        reached = np.searchsorted(self._least, probability, side="right") - 1
+        return [self._grades[place] for place in np.maximum(reached, 0).tolist()]
+
+    def points(self, probability: Matrix) -> Matrix:
+        """The score that trends are told by, 0 to 100: the composite of a lead, a deal's probability in percent."""
+        if self.manifest.task == "lead":
+            return _percentile(self._quantiles["probability"], probability)
+        return np.round(100.0 * probability, 2)
 
     def record(
-        self, columns: Mapping[str, Sequence[Any]], *, ids: Sequence[str], at: datetime, top: int = 5
+        self,
+        columns: Mapping[str, Sequence[Any]],
+        *,
+        ids: Sequence[str],
+        at: datetime,
+        top: int = 5,
+        earlier: Sequence[float | None] | None = None,
+        exact: bool = False,
     ) -> list[dict[str, Any]]:
         """Score records as the documents describe them, one per row.
 
@@ -119,72 +150,77 @@ class Scorer:
             ids: Lead or deal ids, one per row.
             at: Moment of scoring; any time zone, answered in UTC.
             top: Most reasons per side.
+            earlier: `points` of each row a week ago by this same model; None where there are none.
+            exact: See `reasons`.
 
         Returns:
             For leads: the six scores 0 to 100 (a component is None where the model reads no feature of it),
                 probability, grade, confidence, factors for and against. For deals: win probability, risk, factors. For
-                both: version and validity.
+                both: trend, version and validity.
 
         Raises:
             ContractError: if the ids are not one per row.
         """
         matrix = self.encode(columns)
-        if len(ids) != len(matrix):
-            raise ContractError("Ids and rows differ in number", expected=f"{len(matrix)} ids", got=f"{len(ids)}")
+        week_ago = [None] * len(ids) if earlier is None else earlier
+        for what, values in (("Ids", ids), ("Earlier scores", week_ago)):
+            if len(values) != len(matrix):
+                raise ContractError(
+                    f"{what} and rows differ in number",
+                    expected=f"{len(matrix)} {what.split()[-1].lower()}",
+                    got=f"{len(values)}",
+                )
         records: list[dict[str, Any]] = []
         for start in range(0, len(matrix), _CHUNK_ROWS):
             part = slice(start, start + _CHUNK_ROWS)
-            records += self._records(matrix[part], ids[part], utc(at), top)
+            records += self._records(matrix[part], ids[part], utc(at), top, week_ago[part], exact=exact)
         return records
 
-    def _records(self, matrix: Matrix, ids: Sequence[str], at: datetime, top: int) -> list[dict[str, Any]]:
+    def _records(
+        self,
+        matrix: Matrix,
+        ids: Sequence[str],
+        at: datetime,
+        top: int,
+        week_ago: Sequence[float | None],
+        *,
+        exact: bool,
+    ) -> list[dict[str, Any]]:
         probability = self.probability(matrix)
-        contributions = self.contributions(matrix)
-        confidence = self.confidence(matrix, probability)
-        reasons = self._reasons(matrix, contributions, top=top)
-        describe = self._lead if self.manifest.task == "lead" else self._deal
-        scores = self._scores(contributions, probability) if self.manifest.task == "lead" else {}
+        columns = self._exact(matrix) if exact else self.attribution(matrix)
+        parts = self._lead(probability, columns) if self.manifest.task == "lead" else self._deal(probability)
+        parts["confidence"] = np.round(self.confidence(matrix, probability), 4).tolist()
+        parts["scoring_factors"] = [_factors(each) for each in self._explainer.explain(matrix, columns, top=top)]
+        parts |= trends(self.points(probability).tolist(), week_ago)
         meta = {
             "horizon_days": self.manifest.horizon_days,
+            "grade_thresholds": self.thresholds,
             "model_version": self.manifest.version,
             "scored_at": at,
             "valid_until": at + timedelta(hours=self.manifest.valid_for_hours),
         }
-        rows = []
-        for row, (identifier, p) in enumerate(zip(ids, probability.tolist(), strict=True)):
-            parts = {name: values[row] for name, values in scores.items()}
-            answer = describe(identifier, p, parts)
-            answer["confidence"] = round(float(confidence[row]), 4)
-            answer["scoring_factors"] = _factors(reasons[row])
-            rows.append({**answer, **meta})
-        return rows
+        key = "lead_id" if self.manifest.task == "lead" else "opportunity_id"
+        names = (key, *parts)
+        return [{**dict(zip(names, row, strict=True)), **meta} for row in zip(ids, *parts.values(), strict=True)]
 
-    def _scores(self, contributions: Matrix, probability: Matrix) -> dict[str, list[float | None]]:
-        n_rows = len(probability)
-        scores: dict[str, list[float | None]] = {"composite": _percentile(self._quantiles["probability"], probability)}
-        for group, positions in self._groups.items():
-            if positions:
-                parts = contributions[:, positions].sum(axis=1)
-                scores[group] = _percentile(self._quantiles[group], parts)
+    def _lead(self, probability: Matrix, columns: Matrix) -> dict[str, list[Any]]:
+        parts: dict[str, list[Any]] = {"composite_score": self.points(probability).tolist()}
+        for group in LEAD_GROUPS:
+            name = f"{group}_score"
+            if group in self._quantiles:
+                values = self._explainer.layout.by_group(columns, group)
+                parts[name] = _percentile(self._quantiles[group], values).tolist()
             else:
-                scores[group] = [None] * n_rows
-        return scores
+                parts[name] = [None] * len(probability)
+        parts["conversion_probability"] = np.round(probability, 6).tolist()
+        parts["grade"] = self._graded(probability)
+        return parts
 
-    def _lead(self, identifier: str, probability: float, scores: Mapping[str, float | None]) -> dict[str, Any]:
+    def _deal(self, probability: Matrix) -> dict[str, list[Any]]:
         return {
-            "lead_id": identifier,
-            "composite_score": scores["composite"],
-            **{f"{group}_score": scores[group] for group in LEAD_GROUPS},
-            "conversion_probability": round(probability, 6),
-            "grade": self.grade(probability),
-        }
-
-    def _deal(self, identifier: str, probability: float, _: Mapping[str, float | None]) -> dict[str, Any]:
-        return {
-            "opportunity_id": identifier,
-            "win_probability": round(probability, 6),
-            "risk_level": self.grade(probability),
-            "risk_score": round(100.0 * (1.0 - probability), 2),
+            "win_probability": np.round(probability, 6).tolist(),
+            "risk_level": self._graded(probability),
+            "risk_score": np.round(100.0 * (1.0 - probability), 2).tolist(),
         }
 
 
@@ -195,21 +231,13 @@ def _factors(reasons: Sequence[Reason]) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def _percentile(points: Matrix, values: Matrix) -> list[float | None]:
+def _percentile(points: Matrix, values: Matrix) -> Matrix:
     """Rank among the reference rows, 0 to 100; ties take the middle of their ranks."""
     low = np.searchsorted(points, values, side="left")
     high = np.searchsorted(points, values, side="right")
     inside = np.interp(values, points, np.arange(len(points), dtype=np.float64))
     rank = np.where(high > low, (low + high - 1) / 2.0, inside)
-    return [round(float(score), 2) for score in np.clip(100.0 * rank / (len(points) - 1), 0.0, 100.0)]
-
-
-def _certainty(manifest: Manifest, probability: float) -> float:
-    for band in manifest.bands:
-        if probability < band.high or band is manifest.bands[-1]:
-            half_width = (band.rate_high - band.rate_low) / 2.0
-            return max(0.0, 1.0 - half_width / max(band.rate, manifest.base_rate, 1e-9))
-    return 0.0
+    return np.asarray(np.round(np.clip(100.0 * rank / (len(points) - 1), 0.0, 100.0), 2), dtype=np.float64)
 
 
 class _PyfuncModel:

@@ -115,7 +115,7 @@ def test_reasons_say_it_in_words_with_base_rates(scorer: Scorer) -> None:
     first = reasons[0]
     assert first.feature == "count_pricing_view_30d"
     assert first.contribution > 0
-    assert first.text.startswith("viewed pricing 4 times in 30 days (like rows convert at ")
+    assert first.text.startswith("viewed pricing 4 times in 30 days (leads like that convert at ")
     assert first.rate is not None
     assert first.rate > first.base_rate
     assert any(reason.text.startswith("came from referral") for reason in reasons)

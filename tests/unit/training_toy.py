@@ -99,7 +99,7 @@ def train_toy(
     trees = fit_trees(library, params, data, rounds=rounds, threads=1, seed=seed)
     contributions = trees.contributions(matrix)[:, :-1]
     probability = sigmoid(trees.margin(matrix))
-    described = describe_features(entries, matrix, label, contributions)
+    described = describe_features(entries, matrix, label, explained=matrix, contributions=contributions)
     base_rate = float(label.mean())
     manifest = Manifest(
         task=task,
@@ -121,4 +121,13 @@ def train_toy(
         fingerprint="toy",
     )
     as_of = np.full(rows, np.datetime64("2024-12-31", "us"))
-    return write_bundle(folder, manifest, trees, columns=columns, as_of=as_of, seed=seed)
+    return write_bundle(
+        folder,
+        manifest,
+        trees,
+        columns=columns,
+        as_of=as_of,
+        explained=matrix,
+        contributions=contributions,
+        seed=seed,
+    )
