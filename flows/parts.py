@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from common.code_version import code_digest
 from common.settings import Settings
 from common.workspace import Workspace
 
@@ -94,11 +94,4 @@ def prepare_environment(settings: Settings) -> None:
 
 def code_fingerprint() -> str:
     """Hash of the product's own source files: a result made by other code is not reused."""
-    root = Path(__file__).resolve().parents[1]
-    digest = hashlib.sha256()
-    for folder in _CODE_FOLDERS:
-        for path in sorted((root / folder).rglob("*")):
-            if path.suffix in {".py", ".yaml"}:
-                digest.update(path.relative_to(root).as_posix().encode())
-                digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    return code_digest(_CODE_FOLDERS)

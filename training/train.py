@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from training.probes.acceptance import Acceptance, accepted_leaks
 from training.promotion import decide
 from training.promotion_log import Decision
 from training.recipe import Context, Recipe
+from training.record import training_record
 from training.results import Metric, TrainingOutcome
 from training.scoring.own import OwnScorecard, chosen_specs
 from training.splits import MIN_TEST_OUTCOMES, MIN_TRAIN_OUTCOMES, choose_test_start
@@ -83,12 +85,9 @@ def train_classifier(
         accepted=accepted_leaks(workspace),
         progress=progress,
     )
-    context.say("features", 0, _STEPS)
-    table, specs = _training_table(context, repository, warehouse)
-    context.say("labels and split", 1, _STEPS)
-    frame, partition, warnings = _partition(context, warehouse, table, specs)
+    frame, partition, warnings = training_rows(context, repository, warehouse)
     context.say("training", 2, _STEPS)
-    developed = _develop(context, frame, partition)
+    developed = develop_model(context, frame, partition)
     protocols = _protocols(context, frame, partition, developed)
     warnings += [_warning(finding, context.accepted) for finding in developed.findings]
     context.say("registering", 3, _STEPS)
@@ -96,7 +95,10 @@ def train_classifier(
         folder = Path(scratch)
         bundle, manifest = make_bundle(context, frame, partition, developed, folder)
         report = report_page(context, source, partition, developed, protocols, warnings, folder)
+        record = training_record(context, warehouse, frame, partition, developed, bundle, source=source.name)
+        record.write(bundle)
         result = training_result(context, warehouse, frame, partition, developed, protocols, bundle, manifest, folder)
+        result = replace(result, tags={**result.tags, **record.tags()})
         registered = registry.log(name, result)
         kept = workspace.reports / recipe.task / f"training-{registered.version}.html"
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -125,6 +127,21 @@ def train_classifier(
         reused=reused,
         warnings=tuple(warnings),
     )
+
+
+def training_rows(
+    context: Context, repository: FeatureRepository, warehouse: Warehouse
+) -> tuple[Frame, Partition, list[str]]:
+    """The frame of a training, its split, and what a person should know of it.
+
+    Raises:
+        TooLittleDataError: if there is nothing to learn from, or no label is known yet.
+        InputError: if the scoring model does not suit the workspace's features.
+    """
+    context.say("features", 0, _STEPS)
+    table, specs = _training_table(context, repository, warehouse)
+    context.say("labels and split", 1, _STEPS)
+    return _partition(context, warehouse, table, specs)
 
 
 def _training_table(
@@ -206,7 +223,8 @@ def _settle_days(table: pa.Table, warehouse: Warehouse, recipe: Recipe, cut: dat
     return None if len(days) == 0 else int(np.ceil(np.quantile(days, _SETTLED_SHARE)))
 
 
-def _develop(context: Context, frame: Frame, partition: Partition) -> Developed:
+def develop_model(context: Context, frame: Frame, partition: Partition) -> Developed:
+    """The model of a frame's past, judged on its test rows; see `develop`."""
     training, scoring = context.settings.training, context.recipe.scoring
     return develop(
         frame,
@@ -231,7 +249,7 @@ def _protocols(
     if recipe.test_from is not None:
         published = split_published(frame, test_from=utc(recipe.test_from))
         if len(published.past) != len(partition.past):
-            model = _develop(context, frame, published)
+            model = develop_model(context, frame, published)
             found["published split, labels as known today"] = model.metrics
             found["published split: const"] = model.baselines["const"]
     if recipe.stage is not None:
