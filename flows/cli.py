@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.cli_features import app as features_app
+from flows.cli_models import app as models_app
 from flows.cli_probe import app as probe_app
 from flows.cli_warehouse import SourceOption, check_files
 from flows.cli_warehouse import app as warehouse_app
@@ -25,6 +26,7 @@ train_app = typer.Typer(help="Train, tune, calibrate and register a model.", no_
 app.add_typer(warehouse_app)
 app.add_typer(train_app, name="train")
 app.add_typer(features_app, name="features")
+app.add_typer(models_app, name="models")
 app.add_typer(probe_app, name="probe")
 
 INTERRUPTED, USAGE = 130, 2

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from common.errors import TooLittleDataError
 from training.gate.verdict import Verdict
 from training.promotion import put_to_gate
 from training.promotion_log import Decision
@@ -144,6 +145,29 @@ def _against_champion(
     promoted = comparison.difference_upper < 0.0
     verdict = "better than" if promoted else "not surely better than"
     return promoted, f"{verdict} champion {champion.version}: {_figures(comparison)}", comparison
+
+
+def compare_bundles(first: RegisteredModel, second: RegisteredModel, *, seed: int) -> Comparison:
+    """Two registered forecasts on the origins, entities and periods that both have, the second as the challenger.
+
+    Args:
+        first: A version.
+        second: Another; its actual values count.
+        seed: Seed of the resampling.
+
+    Raises:
+        TooLittleDataError: if they have too few periods in common.
+    """
+    theirs, ours = (pd.read_parquet(model.bundle / BACKTEST_FILE) for model in (first, second))
+    rival = theirs[[*_KEYS, "expected"]].rename(columns={"expected": "theirs"})
+    rows = ours.merge(rival, on=_KEYS, how="inner")
+    if rows["period"].nunique() < _LEAST_CLUSTERS or not _finite(rows, ["actual", "expected", "theirs"]):
+        raise TooLittleDataError(
+            f"Versions {first.version} and {second.version} cannot be compared",
+            expected=f"at least {_LEAST_CLUSTERS} judged periods that both have",
+            got=f"{rows['period'].nunique()}",
+        )
+    return compare_forecasts(rows, ours="expected", theirs="theirs", seed=seed)
 
 
 def _finite(rows: pd.DataFrame, columns: list[str]) -> bool:
