@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,22 @@ import pyarrow as pa
 from common.clock import utc
 from common.errors import InputError
 from common.workspace import Workspace
-from monitoring.columns import PREDICTION, ColumnPair, Feature, as_frame, pair_columns
+from monitoring.columns import PREDICTION, ColumnPair, Feature, as_frame, pair_columns, thinned
+from monitoring.cost import Costs, Score, estimate_costs
 from monitoring.decisions import POLICY, DecisionRecord, Recommendation, Verdict, append_decision
+from monitoring.estimating import Labelled
+from monitoring.distances import IntArray
 from monitoring.evidently_report import EvidentlyRun, run_evidently
 from monitoring.page import render_page, write_json, write_text
 from monitoring.policy import FEWEST_CURRENT_ROWS, FEWEST_REFERENCE_ROWS, ColumnDrift, judge
-from monitoring.thresholds import ALPHA, DRAWS, Alarm, calibrate
+from monitoring.thresholds import ALL_COLUMNS, ALPHA, DRAWS, TOLERANCE, Alarm, calibrate, exact_distance
 
 _log = logging.getLogger(__name__)
 
 # More rows of a side would add minutes to the report and nothing to its answer: a random sample stands for them.
-MOST_ROWS = 5_000
+MOST_ROWS = 20_000
+# Evidently draws its plots of so many rows of a side; its HTML grows with them.
+EVIDENTLY_ROWS = 5_000
 
 Progress = Callable[[str, int, int], None]
 
@@ -120,6 +125,10 @@ def report_drift(
     importance: Mapping[str, float] | None = None,
     entity: str | None = None,
     reference_window: tuple[datetime, datetime] | None = None,
+    stretch: timedelta | None = None,
+    labelled: Labelled | None = None,
+    score: Score | None = None,
+    with_evidently: bool = True,
     not_compared: Mapping[str, str] | None = None,
     decided_at: datetime | None = None,
     progress: Progress | None = None,
@@ -143,6 +152,12 @@ def report_drift(
         importance: Importance of each feature, any scale, >= 0; ranks the drifted columns by what they may cost.
         entity: Column that names the thing a row is about (`lead_id`).
         reference_window: First and last moment of the reference rows, UTC, if they have one; shown.
+        stretch: Length of the current window. The reference then consists of stretches of this length, told apart by
+            its column `as_of` counted back from the end of `reference_window`, and the current one must differ more
+            from it than they do (`monitoring.thresholds`).
+        labelled: Mature rows that the model did not learn from, with their features; ranks by estimated loss.
+        score: The model, needed with `labelled`.
+        with_evidently: Whether Evidently makes its page and keeps the run.
         not_compared: Features left out by the caller, with the reason; shown.
         decided_at: Moment of the decision; the wall clock unless given.
         progress: Told what is being done.
@@ -158,22 +173,32 @@ def report_drift(
     learned = None if reference_window is None else [moment.isoformat() for moment in _check_window(reference_window)]
     keys = () if entity is None else (entity,)
     names = [*dict.fromkeys([*(feature.name for feature in features), *keys])]
+    times = () if stretch is None else ("as_of",)
     whole = [
-        _frame(table, columns=names, side=side) for table, side in ((reference, "reference"), (current, "current"))
+        _frame(reference, columns=[*names, *times], side="reference"),
+        _frame(current, columns=names, side="current"),
     ]
-    compared = [_sample(frame, entity=entity, seed=seed) for frame in whole]
+    blocks = None if stretch is None else _blocks(whole[0]["as_of"], window=reference_window, stretch=stretch)
+    reference_sample, blocks = _sample(whole[0], entity=entity, seed=seed, blocks=blocks)
+    compared = [reference_sample, _sample(whole[1], entity=entity, seed=seed)[0]]
     pairs = pair_columns(compared[0], compared[1], features=features)
     rows = (len(compared[0]), len(compared[1]))
     enough = rows[0] >= FEWEST_REFERENCE_ROWS and rows[1] >= FEWEST_CURRENT_ROWS
-    alarms = calibrate(pairs, seed=seed, progress=progress) if enough else ()
+    pooled_blocks = None if blocks is None else np.r_[blocks, np.full(rows[1], -1)]
+    alarms = calibrate(pairs, seed=seed, blocks=pooled_blocks, progress=progress) if enough else ()
+    costs = None
+    if enough and labelled is not None and score is not None:
+        costs = estimate_costs(pairs, labelled, score=score, seed=seed)
 
     report_id = _report_id(task, model_version, end)
     folder = workspace.reports / report_id
     folder.mkdir(parents=True, exist_ok=True)
-    run = _evidently(pairs, alarms, folder=folder, workspace=workspace, task=task, at=end, report_id=report_id)
+    run = None
+    if with_evidently:
+        run = _evidently(pairs, alarms, folder=folder, workspace=workspace, task=task, at=end, report_id=report_id)
     if progress is not None:
         progress("writing the report", 0, 1)
-    columns = _columns(pairs, alarms, importance=importance or {}, statistics=run.statistics if run is not None else {})
+    columns = _columns(pairs, alarms, importance=importance or {}, costs=costs)
     verdict, recommendation, reason = judge(columns, reference_rows=rows[0], current_rows=rows[1])
     record = DecisionRecord(
         report_id=report_id,
@@ -192,6 +217,8 @@ def report_drift(
             "compared_current_rows": rows[1],
             "reference_window": learned,
             "columns": len(pairs),
+            "stretches": 0 if blocks is None else len(np.unique(blocks)),
+            "advantage": None if costs is None else costs.advantage,
             "not_compared": dict(not_compared or {}),
             "entity": entity,
             "draws": DRAWS,
@@ -244,14 +271,29 @@ def _frame(table: pa.Table | pd.DataFrame, *, columns: list[str], side: str) -> 
     return as_frame(table, columns=[*columns, PREDICTION] if PREDICTION in present else columns, side=side)
 
 
-def _sample(frame: pd.DataFrame, *, entity: str | None, seed: int) -> pd.DataFrame:
-    """One random row per entity, and at most `MOST_ROWS` of them."""
+def _blocks(as_of: pd.Series[Any], *, window: tuple[datetime, datetime] | None, stretch: timedelta) -> IntArray:
+    """Stretch of each reference row, 0 for the newest."""
+    if window is None:
+        raise InputError("Stretches are counted back from the reference window's end", field="reference_window")
+    back = (pd.Timestamp(utc(window[1])) - pd.to_datetime(as_of, utc=True)).dt.total_seconds().to_numpy()
+    return np.floor(back / stretch.total_seconds()).astype(np.int64)
+
+
+def _sample(
+    frame: pd.DataFrame, *, entity: str | None, seed: int, blocks: IntArray | None = None
+) -> tuple[pd.DataFrame, IntArray | None]:
+    """One random row per entity (and stretch), and at most `MOST_ROWS` of them."""
+    chosen = frame.assign(_stretch=blocks) if blocks is not None else frame
     if entity is not None:
-        shuffled = frame.sample(frac=1.0, random_state=seed)
-        frame = shuffled.drop_duplicates(subset=entity).sort_index()
-    if len(frame) > MOST_ROWS:
-        frame = frame.sample(n=MOST_ROWS, random_state=seed).sort_index()
-    return frame.reset_index(drop=True)
+        shuffled = chosen.sample(frac=1.0, random_state=seed)
+        keys = [entity] if blocks is None else [entity, "_stretch"]
+        chosen = shuffled.drop_duplicates(subset=keys).sort_index()
+    if len(chosen) > MOST_ROWS:
+        chosen = chosen.sample(n=MOST_ROWS, random_state=seed).sort_index()
+    chosen = chosen.reset_index(drop=True)
+    if blocks is None:
+        return chosen, None
+    return chosen.drop(columns="_stretch"), chosen["_stretch"].to_numpy(dtype=np.int64)
 
 
 def _report_id(task: str, model_version: str, end: datetime) -> str:
@@ -271,12 +313,14 @@ def _evidently(
 ) -> EvidentlyRun | None:
     thresholds = {a.column: a.threshold for a in alarms if a.what == "values" and a.threshold is not None}
     surprise = {a.column: a.p_value for a in alarms if a.what == "values"}
+    rung = {a.column for a in alarms if a.what == "values" and a.rings}
     comparable = sorted((pair for pair in pairs if pair.name in thresholds), key=lambda pair: surprise[pair.name])
     if not comparable:
         return None
+    drawn = [thinned(pair, most=EVIDENTLY_ROWS) for pair in comparable]
     return run_evidently(
-        comparable,
-        thresholds=thresholds,
+        drawn,
+        thresholds={pair.name: _as_judged(pair, thresholds[pair.name], rings=pair.name in rung) for pair in drawn},
         page=folder / "evidently.html",
         workspace=workspace.evidently,
         project=workspace.model_name(task),
@@ -286,24 +330,62 @@ def _evidently(
     )
 
 
+def _as_judged(pair: ColumnPair, threshold: float, *, rings: bool) -> float:
+    """The threshold, moved to the other side of the drawn rows' distance where all rows say otherwise than these."""
+    drawn = exact_distance(pair)
+    if (drawn > threshold) == rings:
+        return threshold
+    return float(np.nextafter(drawn - 2 * TOLERANCE, -np.inf)) if rings else drawn
+
+
 def _columns(
     pairs: Sequence[ColumnPair],
     alarms: Sequence[Alarm],
     *,
     importance: Mapping[str, float],
-    statistics: Mapping[str, float],
+    costs: Costs | None,
 ) -> tuple[ColumnDrift, ...]:
-    """Every column's finding; drifted ones first, costliest first. The statistic shown is Evidently's."""
+    """Every column's finding; drifted ones first, costliest first."""
     of = {(alarm.column, alarm.what): alarm for alarm in alarms}
     total = sum(importance.get(pair.name, 0.0) for pair in pairs)
     found = []
     for pair in pairs:
         values, missing = of.get((pair.name, "values")), of.get((pair.name, "missing"))
-        if values is not None and pair.name in statistics:
-            values = replace(values, statistic=statistics[pair.name])
         share = importance.get(pair.name, 0.0) / total if total > 0 and pair.name != PREDICTION else None
-        found.append(_finding(pair, values, missing, importance=share))
-    return tuple(sorted(found, key=lambda c: (not c.drifted, -c.cost, c.p_value, c.name)))
+        finding = _finding(pair, values, missing, importance=share)
+        if costs is not None:
+            loss = costs.by_column.get(pair.name, 0.0)
+            finding = replace(finding, loss=loss, loss_share=costs.share(pair.name))
+        found.append(finding)
+    common = of.get((ALL_COLUMNS, "common"))
+    if common is not None and common.rings and not any(finding.drifted for finding in found):
+        found.append(_in_common(common, found))
+    return tuple(sorted(found, key=lambda c: (not c.drifted, -(c.loss or 0.0), -c.cost, c.p_value, c.name)))
+
+
+def _in_common(alarm: Alarm, columns: Sequence[ColumnDrift]) -> ColumnDrift:
+    """Small shifts of many columns as one finding, which costs what the costliest of them does."""
+    losses = [column for column in columns if column.loss is not None]
+    worst = max(losses, key=lambda column: column.loss or 0.0) if losses else None
+    return ColumnDrift(
+        name=ALL_COLUMNS,
+        about="No column moved beyond chance, but many moved a little.",
+        kind="common",
+        statistic=alarm.statistic,
+        typical=alarm.typical,
+        threshold=alarm.threshold,
+        p_value=alarm.p_value,
+        values_ring=True,
+        missing_reference=0.0,
+        missing_current=0.0,
+        missing_threshold=None,
+        missing_rings=False,
+        unseen=(),
+        importance=None,
+        cost=0.0,
+        loss=None if worst is None else worst.loss,
+        loss_share=None if worst is None else worst.loss_share,
+    )
 
 
 def _finding(pair: ColumnPair, values: Alarm | None, missing: Alarm | None, *, importance: float | None) -> ColumnDrift:

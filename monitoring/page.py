@@ -87,7 +87,8 @@ def _level(report: DriftReport) -> str:
     if not report.decision.thresholds:
         return "nothing was compared"
     inputs = report.decision.inputs
-    how = f"{len(report.columns)} columns together, thresholds from {inputs['draws']} shuffles of these rows"
+    weeks = f" and from {inputs['stretches']} earlier stretches" if inputs.get("stretches", 0) > 1 else ""
+    how = f"{len(report.columns)} columns together, thresholds from {inputs['draws']} shuffles of these rows{weeks}"
     return f"at most {inputs['alpha']:.0%} of reports ring when nothing has changed ({how})"
 
 
@@ -98,7 +99,7 @@ def _learned(window: Sequence[str] | None) -> str:
 def _rows(given: int, compared: int, *, entity: str | None) -> str:
     if given == compared:
         return f"{given:,} rows"
-    how = f"one per {entity}, at most 5,000" if entity else "a random sample"
+    how = f"one per {entity}, at most 20,000" if entity else "a random sample"
     return f"{compared:,} of {given:,} rows ({how})"
 
 
@@ -113,7 +114,7 @@ def _plots(report: DriftReport, pairs: Sequence[ColumnPair]) -> str:
         '<p class="key"><span style="background:var(--reference)"></span>reference'
         '<span style="background:var(--current)"></span>current (share of each side)</p>'
     )
-    cards = "".join(_card(column, by_name[column.name]) for column in shown)
+    cards = "".join(_card(column, by_name[column.name]) for column in shown if column.name in by_name)
     return f'<h2>{heading}</h2>{key}<div class="cards">{cards}</div>'
 
 
@@ -139,7 +140,7 @@ def _says(column: ColumnDrift) -> str:
 def _table(report: DriftReport) -> str:
     if all(column.statistic is None and not column.drifted for column in report.columns):
         return ""
-    names = ("Column", "Distance", "Threshold", "Missing before", "Missing now", "Weight", "Verdict")
+    names = ("Column", "Distance", "Threshold", "Missing before", "Missing now", "Weight", "Costs", "Verdict")
     head = "".join(f"<th>{name}</th>" for name in names)
     rows = "".join(_row(column) for column in report.columns)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
@@ -162,6 +163,7 @@ def _row(column: ColumnDrift) -> str:
         "missing before": f"{column.missing_reference:.1%}",
         "missing now": f"{column.missing_current:.1%}",
         "weight": weight,
+        "costs": "" if column.loss_share is None else f"{column.loss_share:.1%}",
     }
     numbers = "".join(f'<td class="n" data-k="{key}">{value}</td>' for key, value in cells.items())
     colour, text = ("DRIFT", _ring(column)) if column.drifted else ("", "within chance")
@@ -186,6 +188,8 @@ def _foot(report: DriftReport) -> str:
         links.insert(0, f'<a href="{report.evidently_page.name}">Evidently\'s report of every column</a>')
     return (
         f"<footer><p>More: {', '.join(links)}. Distances are Evidently's: Wasserstein in standard deviations of the "
-        "reference for numbers, Jensen-Shannon for categories. Weight is the column's share of the model's importance."
+        "reference for numbers, Jensen-Shannon for categories; where values have heavy tails, ranks decide whether they "
+        "moved. Weight is the column's share of the model's importance. Costs is what the shift is estimated to cost, as "
+        "a share of what the model is better by than the base rate (log-loss, mature labels)."
         "</p></footer>"
     )

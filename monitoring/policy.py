@@ -13,6 +13,8 @@ FEWEST_CURRENT_ROWS = 30
 FEWEST_REFERENCE_ROWS = 100
 # Drift in columns that together carry less of the model than this is not worth a retraining.
 LEAST_IMPORTANCE = 0.05
+# Where the cost can be estimated: drift that costs less than this share of what the model is worth pages nobody.
+LEAST_LOSS_SHARE = 0.05
 # Values that went missing on this share of the batch speak of a broken feed, not of a changed market.
 BROKEN_SHARE = 0.5
 
@@ -37,6 +39,8 @@ class ColumnDrift:
         unseen: Categories that the reference lacks, with their row counts in the current batch.
         importance: Share of the model's importance (0 to 1); None if not given.
         cost: What the drift may cost: excess over typical, in units of the threshold, times importance where given.
+        loss: Estimated cost in log-loss a row (`monitoring.cost`); None where no labels were given.
+        loss_share: The same as a share of what the model is better by than the base rate; None as above.
     """
 
     name: str
@@ -54,6 +58,8 @@ class ColumnDrift:
     unseen: tuple[tuple[str, int], ...]
     importance: float | None
     cost: float
+    loss: float | None = None
+    loss_share: float | None = None
 
     @property
     def drifted(self) -> bool:
@@ -94,6 +100,9 @@ def _recommend(columns: Sequence[ColumnDrift], drifted: Sequence[ColumnDrift]) -
             Recommendation.HOLD,
             f"{moved} Values went missing in {shorten(broken)}: mend the feed before any retraining.",
         )
+    known = [column for column in drifted if column.loss_share is not None]
+    if known:
+        return _by_loss(moved, known)
     if any(column.name == PREDICTION for column in drifted):
         return Recommendation.RETRAIN, f"{moved} The model's own answers moved with them."
     weights = [column.importance for column in drifted if column.importance is not None]
@@ -101,3 +110,17 @@ def _recommend(columns: Sequence[ColumnDrift], drifted: Sequence[ColumnDrift]) -
         return Recommendation.IGNORE, f"{moved} They carry {sum(weights):.1%} of the model, and its answers stayed."
     carried = f"They carry {sum(weights):.0%} of the model." if weights else "Their weight in the model was not given."
     return Recommendation.RETRAIN, f"{moved} {carried}"
+
+
+def _by_loss(moved: str, drifted: Sequence[ColumnDrift]) -> tuple[Recommendation, str]:
+    """By the costliest column: columns move together, so their costs do not add up."""
+    worst = max(drifted, key=lambda column: column.loss_share or 0.0)
+    share, loss = worst.loss_share or 0.0, worst.loss or 0.0
+    if share < LEAST_LOSS_SHARE:
+        return Recommendation.IGNORE, (
+            f"{moved} By the labels known so far that costs next to nothing: {share:.1%} of what the model is worth."
+        )
+    return Recommendation.RETRAIN, (
+        f"{moved} Estimated cost: {loss:.4f} of log-loss a row through {worst.name}, "
+        f"{share:.0%} of what the model is worth."
+    )

@@ -150,8 +150,8 @@ def test_several_rows_of_one_thing_count_once(workspace: Workspace) -> None:
 
 def test_a_larger_frame_is_sampled_and_the_page_says_so(workspace: Workspace) -> None:
     report = compare(workspace, batch(60, seed=5), reference=batch(MOST_ROWS + 10, seed=6))
-    assert report.compared_rows == (5_000, 60)
-    assert "5,000 of 5,010 rows (a random sample)" in report.page.read_text()
+    assert report.compared_rows == (20_000, 60)
+    assert "20,000 of 20,010 rows (a random sample)" in report.page.read_text()
 
 
 def test_what_the_caller_left_out_is_shown_with_its_reason(workspace: Workspace) -> None:

@@ -10,7 +10,8 @@ import pytest
 from scipy.stats import binom
 
 from monitoring.columns import OTHER, pair_columns
-from monitoring.thresholds import calibrate, critical_rank, shuffle_splits
+from monitoring.counting import Coded, shuffled
+from monitoring.thresholds import ALPHA, calibrate, critical_rank
 
 NUMERIC = ("amount", "heavy", "count", "gaps")
 CATEGORIES = ("kind", "rare", "identity")
@@ -48,12 +49,12 @@ def test_without_any_shift_at_most_one_report_in_twenty_rings(rows: int, reports
     assert rung <= binom.ppf(0.999, reports, 0.05)
 
 
-def test_a_report_rings_exactly_when_its_family_wise_p_value_is_at_most_five_percent() -> None:
+def test_a_report_rings_exactly_when_its_family_wise_p_value_is_at_most_the_level() -> None:
     random = np.random.default_rng(3)
     for seed in range(20):
         shifted = world(random, 120).assign(amount=lambda frame: frame["amount"] + random.uniform(0, 0.6))
         for alarm in calibrate(pair_columns(world(random, 400), shifted, features=FEATURES), seed=seed):
-            assert alarm.rings == (alarm.p_value <= 0.05)
+            assert alarm.rings == (alarm.p_value <= ALPHA)
 
 
 @pytest.mark.parametrize(
@@ -113,11 +114,15 @@ def test_a_column_that_vanished_rings_as_missing() -> None:
     assert rings(world(random, 400), world(random, 60).assign(kind=None)) == {("kind", "missing")}
 
 
-def test_the_real_split_comes_first_and_every_shuffle_keeps_the_sizes() -> None:
-    members = shuffle_splits(10, reference_rows=7, draws=5, seed=1)
-    assert members[:, 0].tolist() == [False] * 7 + [True] * 3
-    assert members.sum(axis=0).tolist() == [3] * 6
-    assert (members == shuffle_splits(10, reference_rows=7, draws=5, seed=1)).all()
+@pytest.mark.parametrize(("rows", "reference_rows"), [(10, 7), (10, 3)])
+def test_the_real_split_comes_first_and_every_shuffle_keeps_the_sizes(rows: int, reference_rows: int) -> None:
+    members = shuffled(rows, reference_rows=reference_rows, draws=5, seed=1)
+    identity = Coded(np.arange(rows), rows, None)
+    current = members.count(identity)[:, :rows]
+    assert current[0].tolist() == [0] * reference_rows + [1] * (rows - reference_rows)
+    assert current.sum(axis=1).tolist() == [rows - reference_rows] * 6
+    again = shuffled(rows, reference_rows=reference_rows, draws=5, seed=1)
+    assert (current == again.count(identity)[:, :rows]).all()
 
 
 @pytest.mark.parametrize(("draws", "rank"), [(200, 191), (19, 19), (99, 95)])
