@@ -13,14 +13,25 @@ from serving.aliases import AliasReader
 from serving.champions import ChampionSlot, load_scorer
 from serving.engine import SCORED, Engine, Forecasts
 from serving.moment import Moment
+from serving.prediction_log import PredictionLog
 from serving.stored_features import StoredFeatures
+from serving.trial import CHALLENGER, Trial
 
 if TYPE_CHECKING:
     from warehouse.store import Warehouse
 
 
-def open_engine(settings: Settings, workspace: Workspace, *, tasks: Sequence[str]) -> Engine:
-    """The engine of a workspace, with whatever champions there are loaded."""
+def open_engine(
+    settings: Settings, workspace: Workspace, *, tasks: Sequence[str], log: PredictionLog | None = None
+) -> Engine:
+    """The engine of a workspace, with whatever champions there are loaded.
+
+    Args:
+        settings: Stores, clock, and the challenger's trial.
+        workspace: What to serve.
+        tasks: `lead`, `deal`, `forecast`, or some of them.
+        log: Where predictions are kept; None: nowhere.
+    """
     from features.stream_clock import StreamClock
     from warehouse.store import Warehouse
 
@@ -41,6 +52,9 @@ def open_engine(settings: Settings, workspace: Workspace, *, tasks: Sequence[str
         open_forecasts=lambda: _open_forecasts(workspace),
         moment=Moment(settings, warehouse, stream_now=StreamClock(workspace).now),
         left_out=left_out,
+        trial=_trial(settings, workspace, registry, tasks=[task for task in slots if task in SCORED]),
+        log=log,
+        cached_scores=settings.serving.cached_scores,
         find_sample=lambda task, at: _open_id(warehouse, task, at),
         # A local file answers within a fraction of a millisecond; a server may take its time, or never answer.
         reads_inline=settings.online_store.kind == "sqlite",
@@ -48,6 +62,13 @@ def open_engine(settings: Settings, workspace: Workspace, *, tasks: Sequence[str
     engine.refresh()
     engine.warm_up()
     return engine
+
+
+def _trial(settings: Settings, workspace: Workspace, registry: AliasReader, *, tasks: Sequence[str]) -> Trial:
+    slots = {
+        task: ChampionSlot(task, name=workspace.model_name(task), registry=registry, alias=CHALLENGER) for task in tasks
+    }
+    return Trial(settings.serving.trial, share=settings.serving.trial_share, slots=slots)
 
 
 def _open_features(settings: Settings, workspace: Workspace, warehouse: Warehouse) -> StoredFeatures:

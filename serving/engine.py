@@ -87,6 +87,19 @@ class Forecasts(Protocol):
 class Sink(Protocol):
     """Where predictions are kept: `PredictionLog`."""
 
+    written: int
+    lost: int
+
+    @property
+    def problem(self) -> str | None:
+        """Why predictions cannot be written; None while they can."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Predictions in memory because the log cannot be written."""
+        ...
+
     def keep(self, scored: Scored, *, added: Mapping[str, Any], kind: str, seconds: float) -> None:
         """Keep one prediction."""
         ...

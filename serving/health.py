@@ -8,7 +8,7 @@ from common.errors import SalienceError
 from serving.aliases import ALIAS
 from serving.answers import Check, ServedModel
 from serving.champions import ChampionSlot
-from serving.engine import FOLLOW_SECONDS, NO_SUCH_ID, SCORED, Engine, Forecasts, away_errors
+from serving.engine import FOLLOW_SECONDS, NO_SUCH_ID, SCORED, Engine, Forecasts, Sink, away_errors
 
 _FOLLOWED_WITHIN = timedelta(seconds=max(30.0, 10 * FOLLOW_SECONDS))
 _MATERIALIZE = "run: salience features materialize"
@@ -24,6 +24,8 @@ def checks(engine: Engine) -> list[Check]:
         slot = engine.slots.get(task)
         if slot is not None and slot.current is not None and slot.current.scorer is not None:
             found.append(_features(engine, task, slot.current.scorer.manifest.feature_service))
+    if engine.log is not None:
+        found.append(_log(engine.log))
     if engine.forecasts is not None:
         found.append(_forecast(engine.forecasts))
     return found
@@ -88,6 +90,14 @@ def _features(engine: Engine, task: str, service: str) -> Check:
         detail = f"{len(answer.expired[0])} features of the open {task} {sample} have expired; the oldest is {age}"
         return Check(name=name, ok=False, detail=detail, next_step=_MATERIALIZE)
     return Check(name=name, ok=True, detail=f"Features of the open {task} {sample} are {age}")
+
+
+def _log(log: Sink) -> Check:
+    told = f"{log.written} predictions written since the start"
+    if log.problem is None:
+        return Check(name="prediction log", ok=True, detail=told)
+    detail = f"{log.problem}; {log.waiting} wait in memory, {log.lost} were given up, {told}"
+    return Check(name="prediction log", ok=False, detail=detail, next_step="make room on the disk of the workspace")
 
 
 def _forecast(forecasts: Forecasts) -> Check:

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from features.online_store_layout import to_microseconds
 from serving.champions import Champion
 from serving.stored_features import Reading
+
+if TYPE_CHECKING:
+    from features.repository import OnlineAnswer
 
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_SERIALIZE_NUMPY
 PROBABILITIES = {"lead": "conversion_probability", "deal": "win_probability"}
@@ -36,12 +40,12 @@ class Scored:
         owner: Rep who owns the lead or deal; None where the store does not say.
         champion: What scored it.
         record: What the scorer said.
-        features: What the model read, by name.
         feature_timestamps: View name to the moment its values stand for.
         oldest_at: The oldest of these.
         expired: Features that counted as missing because of their age.
         scored_at: When, by the clock on the wall, UTC.
         fixed: JSON of everything that stays the same, open at its end.
+        logged: JSON fields that the prediction log keeps of it: what the model read, since when, and the reasons.
     """
 
     task: str
@@ -49,12 +53,12 @@ class Scored:
     owner: str | None
     champion: Champion
     record: Mapping[str, Any]
-    features: Mapping[str, Any]
     feature_timestamps: Mapping[str, datetime | None]
     oldest_at: datetime | None
     expired: tuple[str, ...]
     scored_at: datetime
     fixed: bytes
+    logged: bytes
 
     @property
     def probability(self) -> float:
@@ -129,12 +133,32 @@ def scored_rows(task: str, champion: Champion, reading: Reading, *, at: datetime
             owner=reading.owners[row],
             champion=champion,
             record=record,
-            features={name: columns[name][place] for name in names},
             feature_timestamps={view: moments[row] for view, moments in answer.view_timestamps.items()},
             oldest_at=answer.feature_timestamps[row],
             expired=answer.expired[row],
             scored_at=at,
             fixed=to_json({**record, **stamp})[:-1],
+            logged=_logged({name: columns[name][place] for name in names}, record, answer, row),
         )
         for place, (row, record) in enumerate(zip(rows, records, strict=True))
     ]
+
+
+def _logged(features: Mapping[str, Any], record: Mapping[str, Any], answer: OnlineAnswer, row: int) -> bytes:
+    oldest = answer.feature_timestamps[row]
+    factors = record["scoring_factors"]
+    reasons = [
+        {"feature": factor["feature"], "contribution": factor["contribution"]}
+        for factor in (*factors["for"], *factors["against"])
+    ]
+    kept = {
+        "oldest_at": None if oldest is None else to_microseconds(oldest),
+        "expired": answer.expired[row],
+        "reasons": reasons,
+        "features": features,
+        "feature_timestamps": {
+            view: None if (moment := moments[row]) is None else to_microseconds(moment)
+            for view, moments in answer.view_timestamps.items()
+        },
+    }
+    return to_json(kept)[1:-1]

@@ -28,6 +28,7 @@ from serving.boundary import Boundary, RealPath  # noqa: E402
 from serving.engine import Engine  # noqa: E402
 from serving.event_routes import EventWorker  # noqa: E402
 from serving.guard import Guard  # noqa: E402
+from serving.prediction_log import PredictionLog  # noqa: E402
 from serving.routes import TASKS, build_app, paths_of  # noqa: E402
 
 
@@ -61,12 +62,16 @@ class ModelService:
     def __init__(self) -> None:
         settings = Settings()
         workspace = Workspace.of(settings)
-        self.engine = open_engine(settings, workspace, tasks=self.tasks)
+        self._log = PredictionLog(workspace) if settings.serving.keeps_log else None
+        self.engine = open_engine(settings, workspace, tasks=self.tasks, log=self._log)
         self._events = EventWorker(settings, workspace)
         self.app.state.engine, self.app.state.door = self.engine, self._events.door
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self.engine.follow, args=(self._stop,), name="follow", daemon=True)
         self._watcher.start()
+        self.engine.trial.start()
+        if self._log is not None:
+            self._log.start()
         # What is loaded now lives as long as the process: never scan it again, and collect seldom (p99 250 -> 2 ms).
         gc.collect()
         gc.freeze()
@@ -82,6 +87,9 @@ class ModelService:
         self._stop.set()
         self._watcher.join(timeout=5)
         self._events.stop()
+        self.engine.trial.stop()
+        if self._log is not None:
+            self._log.stop()
         gc.unfreeze()
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from serving.engine import Engine
 
 Mode = Literal["off", "shadow", "answer"]
+CHALLENGER = "challenger"
 _MOST_WAITING = 2_000
 _BUCKETS = 2**32
 

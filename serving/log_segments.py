@@ -1,0 +1,132 @@
+"""Spools made into Parquet segments, in the shape of `common.logged_predictions`."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.whole_files import whole_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from training.manifest import FeatureEntry
+
+SPOOL_SUFFIX = ".jsonl"
+_TIMES = ("scored_at", "as_of", "answered_at")
+_BLOCK_BYTES = 4 * 2**20
+
+logger = logging.getLogger(__name__)
+
+
+def header_of(task: str, name: str, version: str, features: Sequence[FeatureEntry], views: Sequence[str]) -> bytes:
+    """A spool's first line: what its lines have in common, and the types of their features.
+
+    Args:
+        task: `lead` or `deal`.
+        name: Registered model.
+        version: Its version.
+        features: What it reads.
+        views: Feature views with a moment each.
+    """
+    types = {feature.name: feature.dtype for feature in features}
+    return (
+        json.dumps(
+            {"task": task, "model_name": name, "model_version": version, "features": types, "views": list(views)}
+        ).encode()
+        + b"\n"
+    )
+
+
+def turn_into_segment(spool: Path, folder: Path) -> Path | None:
+    """Write a spool's lines as a Parquet segment and remove the spool; done again, it gives the same file.
+
+    A last line without its end is left out: its process was killed while writing it, before the answer went out.
+
+    Args:
+        spool: The spool.
+        folder: Folder of all segments.
+
+    Returns:
+        The segment; None where the spool held no line.
+
+    Raises:
+        OSError: if the segment cannot be written; the spool stays.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        content = spool.read_bytes()
+    except FileNotFoundError:
+        return None
+    head, _, body = content.partition(b"\n")
+    body = body[: body.rfind(b"\n") + 1]
+    if not body:
+        spool.unlink(missing_ok=True)
+        return None
+    shared = json.loads(head)
+    table = _table(body, shared)
+    day = spool.name.split(".")[2][:8]
+    target: Path = folder / shared["task"] / day / f"{spool.name.removesuffix(SPOOL_SUFFIX)}.parquet"
+    with whole_file(target) as partial, partial.open("wb") as file:
+        pq.write_table(table, file, compression="zstd")
+        file.flush()
+        os.fsync(file.fileno())
+    spool.unlink(missing_ok=True)
+    return target
+
+
+def _table(body: bytes, shared: dict[str, Any]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.json as pj
+
+    schema = _schema(shared)
+    options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+    table = pj.read_json(
+        io.BytesIO(body), pj.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES), parse_options=options
+    ).select(schema.names)
+    moment = pa.timestamp("us", tz="UTC")
+    for name in (*_TIMES, "oldest_at"):
+        table = table.set_column(table.schema.get_field_index(name), name, table[name].cast(moment))
+    times = table["feature_timestamps"].combine_chunks()
+    views = shared["views"]
+    if views:
+        named = pa.StructArray.from_arrays([times.field(view).cast(moment) for view in views], names=views)
+        table = table.set_column(table.schema.get_field_index("feature_timestamps"), "feature_timestamps", named)
+    else:
+        table = table.drop_columns(["feature_timestamps"])
+    for place, name in enumerate(("task", "model_name", "model_version")):
+        value = pa.array([shared[name]] * table.num_rows, pa.string())
+        table = table.add_column(place, name, value)
+    return table
+
+
+def _schema(shared: dict[str, Any]) -> pa.Schema:
+    import pyarrow as pa
+
+    types = {"category": pa.string(), "bool": pa.bool_()}
+    features = pa.struct([(name, types.get(kind, pa.float64())) for name, kind in shared["features"].items()])
+    reason = pa.struct([("feature", pa.string()), ("contribution", pa.float64())])
+    return pa.schema(
+        [
+            ("request_id", pa.string()),
+            ("entity_id", pa.string()),
+            ("alias", pa.string()),
+            *((name, pa.int64()) for name in _TIMES),
+            ("probability", pa.float64()),
+            ("latency_ms", pa.float64()),
+            ("kind", pa.string()),
+            ("is_cached", pa.bool_()),
+            ("is_last_known", pa.bool_()),
+            ("oldest_at", pa.int64()),
+            ("expired", pa.list_(pa.string())),
+            ("reasons", pa.list_(reason)),
+            ("features", features),
+            ("feature_timestamps", pa.struct([(view, pa.int64()) for view in shared["views"]])),
+        ]
+    )
