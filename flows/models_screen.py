@@ -117,12 +117,13 @@ def print_comparison(name: str, found: Comparison) -> None:
     console.print(segments)
 
 
-def print_forecast_comparison(name: str, versions: Sequence[str], found: ForecastComparison) -> None:
+def print_forecast_comparison(name: str, versions: tuple[str, str], found: ForecastComparison) -> None:
     """Error of two forecasts on the origins, entities and periods that both have."""
+    first, second = versions
     make_console().print(
-        f"[bold]{escape(name)}[/]: WAPE over all levels {found.rival:.4f} (version {versions[0]}) and "
-        f"{found.challenger:.4f} (version {versions[1]}) on the same {found.n_rows:,} rows of "
-        f"{found.n_periods} periods; difference {found.challenger - found.rival:+.4f}, at most {found.difference_upper:+.4f} with 95 %",
+        f"[bold]{escape(name)}[/]: WAPE over all levels {found.rival:.4f} (version {first}) and "
+        f"{found.challenger:.4f} (version {second}) on the same {found.n_rows:,} rows of {found.n_periods} periods; "
+        f"difference {found.challenger - found.rival:+.4f}, at most {found.difference_upper:+.4f} with 95 %",
         soft_wrap=True,
     )
 
