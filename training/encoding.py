@@ -71,11 +71,15 @@ def encode_columns(columns: Mapping[str, Sequence[Any]], features: Sequence[Feat
     Raises:
         ContractError: if lengths differ, or a value is no number where one is needed.
     """
-    present = {name: values for name, values in columns.items() if any(name == entry.name for entry in features)}
+    names = {entry.name for entry in features}
+    present = {name: values for name, values in columns.items() if name in names}
     lengths = {len(values) for values in (present or columns).values()}
     if len(lengths) > 1:
         raise ContractError("The columns have different lengths", got=f"lengths {sorted(lengths)}")
     n_rows = lengths.pop() if lengths else 0
+    if n_rows == 1:
+        # A request: one array of all columns instead of one each, a tenth of the time.
+        return np.array([[_encoded(columns[e.name][0], e) if e.name in columns else math.nan for e in features]])
     matrix = np.full((n_rows, len(features)), np.nan)
     for position, entry in enumerate(features):
         if entry.name in columns:
@@ -102,12 +106,22 @@ def encode_column(values: Sequence[Any] | NDArray[Any], entry: FeatureEntry) -> 
         ) from error
 
 
+def _encoded(value: Any, entry: FeatureEntry) -> float:
+    if entry.dtype == "category":
+        return math.nan if is_missing(value) else entry.codes.get(str(value), float(entry.other_code))
+    try:
+        return math.nan if value is None else float(value)
+    except (TypeError, ValueError):
+        # Says what is wrong.
+        return float(encode_column([value], entry)[0])
+
+
 class _Codes(dict[Any, float]):
     """Codes of a category's values, each looked up by name once."""
 
     def __init__(self, entry: FeatureEntry) -> None:
         super().__init__()
-        self._known = {name: float(code) for code, name in enumerate(entry.categories) if name is not None}
+        self._known = entry.codes
         self._other = float(entry.other_code)
 
     def __missing__(self, value: Any) -> float:

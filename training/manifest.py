@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,11 @@ class FeatureEntry:
     missing: RateBin | None = None
     importance: float = 0.0
     theme: str = ""
+
+    @cached_property
+    def codes(self) -> Mapping[str, float]:
+        """Codes of a category's known values."""
+        return {name: float(code) for code, name in enumerate(self.categories) if name is not None}
 
 
 @dataclass(frozen=True, kw_only=True)

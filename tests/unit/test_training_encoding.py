@@ -67,3 +67,18 @@ def test_a_text_where_a_number_is_needed_names_the_field() -> None:
 def test_columns_of_different_length_are_refused() -> None:
     with pytest.raises(ContractError, match="different lengths"):
         encode_columns({"a": [1.0], "b": [1.0, 2.0]}, [entry("a", "float"), entry("b", "float")])
+
+
+def test_one_row_is_encoded_as_it_is_among_others() -> None:
+    features = [entry("source", "category", ("web", None, "event"), 1), entry("amount", "float"), entry("flag", "bool")]
+    columns = {
+        "source": ["event", "never seen", None, "web", float("nan")],
+        "amount": [1.5, None, float("nan"), 0, -2],
+        "flag": [True, False, None, True, False],
+    }
+    whole = encode_columns(columns, features)
+    for row in range(len(whole)):
+        alone = encode_columns({name: values[row : row + 1] for name, values in columns.items()}, features)
+        np.testing.assert_array_equal(alone, whole[row : row + 1])
+    with pytest.raises(ContractError, match="'amount' holds values that are no numbers"):
+        encode_columns({"amount": ["much"]}, features)
