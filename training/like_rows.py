@@ -79,6 +79,12 @@ def with_pushes(entry: FeatureEntry, codes: Matrix, contributions: Matrix) -> Fe
     return replace(entry, bins=bins, missing=missing)
 
 
+def like_rows(entry: FeatureEntry, code: float) -> RateBin | None:
+    """The bin of training rows like this value; None where training had none."""
+    alone = LikeRows([entry])
+    return alone.bins[int(alone.places(np.array([[code]]))[0, 0])]
+
+
 class LikeRows:
     """Finds the like rows of whole matrices.
 

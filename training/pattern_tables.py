@@ -32,6 +32,27 @@ _FEW_ROWS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Flat:
+    """The tables as `_few` reads them.
+
+    Args:
+        of_edge: Which of the used features each edge belongs to.
+        missing: Code of a missing value, per used feature.
+        features: Feature of each pair, in order of the pairs' blocks.
+        starts: Where its part begins.
+        blocks: Where each block's pairs begin.
+        ones: One per block, to sum up by.
+    """
+
+    of_edge: NDArray[np.int64]
+    missing: NDArray[np.int64]
+    features: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    blocks: NDArray[np.int64]
+    ones: NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
 class PatternTables:
     """Tables of one model's Shapley values. F features, G blocks, E pairs of a block and a feature, C columns.
 
@@ -76,21 +97,28 @@ class PatternTables:
         return values.astype(np.float32).astype(np.float64) if self.is_single else values
 
     def _few(self, values: Matrix) -> Matrix:
-        """By flat look-ups: few calls whatever the model's size."""
-        of_edge, order, starts, blocks = self._flat
-        codes = np.add.reduceat(values[:, of_edge] > self.edges, self.edge_starts[:-1], axis=1, dtype=np.int64)
-        codes[np.isnan(values)] = np.broadcast_to(np.diff(self.edge_starts) + 1, values.shape)[np.isnan(values)]
-        parts = self.parts.take(self.part_starts[order] + codes[:, self.part_features[order]])
-        rows = self.block_starts[:-1] + np.add.reduceat(parts, starts, axis=1, dtype=np.int64)
-        return np.stack([blocks @ self.table.take(row, axis=0) for row in rows]).astype(np.float64)
+        """By flat look-ups: few calls per row, whatever the model's size."""
+        flat, first_rows = self._flat, self.block_starts[:-1]
+        found = np.empty((len(values), self.table.shape[1]))
+        for place, row in enumerate(values):
+            codes = np.add.reduceat(row.take(flat.of_edge) > self.edges, self.edge_starts[:-1], dtype=np.int64)
+            codes = np.where(np.isnan(row), flat.missing, codes)
+            parts = self.parts.take(codes.take(flat.features) + flat.starts)
+            rows = first_rows + np.add.reduceat(parts, flat.blocks, dtype=np.uint16)
+            found[place] = flat.ones @ self.table.take(rows, axis=0)
+        return found
 
     @cached_property
-    def _flat(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-        """Feature of each edge; pairs in order of their blocks; where a block's pairs begin; ones, to sum up by."""
-        of_edge = np.repeat(np.arange(len(self.used)), np.diff(self.edge_starts))
+    def _flat(self) -> _Flat:
         order = np.argsort(self.part_blocks, kind="stable")
-        starts = np.flatnonzero(np.diff(self.part_blocks[order], prepend=-1))
-        return of_edge, order, starts, np.ones(len(starts), dtype=np.float32)
+        return _Flat(
+            of_edge=np.repeat(np.arange(len(self.used)), np.diff(self.edge_starts)),
+            missing=np.diff(self.edge_starts) + 1,
+            features=self.part_features[order],
+            starts=self.part_starts[order],
+            blocks=np.flatnonzero(np.diff(self.part_blocks[order], prepend=-1)),
+            ones=np.ones(len(self.block_starts) - 1, dtype=np.float32),
+        )
 
     def _many(self, values: Matrix) -> NDArray[np.float32]:
         """Feature by feature, then block by block: each table stays in the cache while all rows pass."""

@@ -14,6 +14,7 @@ _THEMES: tuple[tuple[str, str], ...] = (
     (r"pricing", "interest in prices"),
     (r"demo_request|form_submission|intent", "requests and forms"),
     (r"email_kind", "e-mail address"),
+    (r"^title_", "position"),
     (r"email_open|email_click|email_reply|mails_clicked|mails_answered", "answers to our mails"),
     (r"content_download|webinar|social", "contents, webinars, social media"),
     (r"page_view|on_pages|sessions?_", "visits to our pages"),

@@ -17,6 +17,7 @@ _DAYS_A_YEAR = 365.25
 _YEARS_FROM_DAYS = 730.0
 _HOURS_BELOW_DAYS = 1.0
 _MAX_CODE_LETTERS = 4
+_LONG_ABOUT = 60
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = (
     "January",
@@ -84,7 +85,9 @@ def write_value(entry: FeatureEntry, code: float) -> str | None:
 def _category(entry: FeatureEntry, name: str) -> str:
     """Codes of countries and regions in capitals, words without underscores."""
     is_place = entry.name.endswith(("country", "region"))
-    if is_place and name.isalpha() and len(name) <= _MAX_CODE_LETTERS:
+    # Where the source writes both "br" and "BR", and they differ, a reader must see which.
+    is_other = name != name.upper() and name.upper() in entry.categories
+    if is_place and name.isalpha() and len(name) <= _MAX_CODE_LETTERS and not is_other:
         return name.upper()
     return name.replace("_", " ")
 
@@ -107,7 +110,7 @@ def _duration(days: float) -> str:
     size = abs(days)
     if size >= _YEARS_FROM_DAYS:
         return f"{days / _DAYS_A_YEAR:.1f} years"
-    if 0.0 < size < _HOURS_BELOW_DAYS:
+    if size < _HOURS_BELOW_DAYS:
         hours = round(24 * days)
         return "less than an hour" if hours == 0 else f"{hours} hour{'' if abs(hours) == 1 else 's'}"
     whole = round(days) if size >= 10 or abs(size - round(size)) < 0.05 else round(days, 1)
@@ -192,5 +195,7 @@ def _missing(entry: FeatureEntry) -> str:
         ever = re.fullmatch(r"was (last|first) active \{value\} days ago", entry.phrase)
         if ever:
             return "was never active"
-    about = re.split(r"[;:.]| from the | over the | as known ", entry.about, maxsplit=1)[0].strip()
+    about = re.split(r"[;:.,]| as known ", entry.about, maxsplit=1)[0].strip()
+    if len(about) > _LONG_ABOUT and entry.theme:
+        about = entry.theme
     return f"{about}: {'none so far' if means_never(entry) else 'not known'}"

@@ -116,8 +116,8 @@ def test_reasons_say_it_in_words_with_base_rates(scorer: Scorer) -> None:
     assert first.feature == "count_pricing_view_30d"
     assert first.contribution > 0
     assert first.text.startswith("viewed pricing 4 times in 30 days (leads like that convert at ")
-    assert first.rate is not None
-    assert first.rate > first.base_rate
+    assert first.said.rate is not None
+    assert first.said.rate > first.said.base_rate
     assert any(reason.text.startswith("came from referral") for reason in reasons)
 
 
