@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from training.promotion import Decision
+    from training.promotion_log import Decision
+    from training.reporting.contents import Verdict
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class TrainingOutcome:
         report: HTML report.
         reused: What an earlier run had already made.
         warnings: Findings a person should read.
+        verdict: The report's verdict in words; None where the report has none.
     """
 
     task: str
@@ -101,6 +103,7 @@ class TrainingOutcome:
     report: Path
     reused: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    verdict: Verdict | None = None
 
 
 def flatten(metrics: Mapping[str, Metric]) -> dict[str, float]:

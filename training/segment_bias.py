@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from training.brier import wilson
 from training.calibration import log_loss_rows
 from training.evaluation import REPLICATES, as_metric, figure_replicates
 from training.resampling import Resample, entity_codes, resample
@@ -136,10 +137,13 @@ def bias_notes(
     code = entity_codes(entity)
     asked: list[BiasNote] = []
     for kind, names in segments.items():
-        for name in _largest_first(names):
+        ranked = _largest_first(names)
+        for name in ranked:
             inside = names == name
             if _is_enough(label[inside], code[inside]) and _is_enough(label[~inside], code[~inside]):
-                asked += _ask(kind, str(name), inside, label, probability, code)
+                found = _ask(kind, str(name), inside, label, probability, code)
+                # Of two segments, what one expects too little the other expects too much: that is asked once.
+                asked += found[1:] if len(ranked) == 2 and name == ranked[0] else found
     bar = level / max(1, len(asked))
     return tuple(sorted((note for note in asked if note.p <= bar and _matters(note)), key=lambda note: note.p))
 
@@ -174,14 +178,19 @@ def _figures(
     code = entity_codes(who)
     is_enough = _is_enough(y, code)
     found = figure_replicates(y, p, drawn) if is_enough else {}
+    entities, predicted = int(code.max()) + 1, float(p.mean())
+    low, high = wilson(float(y.mean()), entities)
+    rate = Metric(float(y.mean()), low, high)
+    # Where outcomes are few, draws know nothing of those that might have come.
+    gap = _mean(y - p, drawn) if is_enough else Metric(rate.value - predicted, low - predicted, high - predicted)
     return SegmentFigures(
         name=name,
         rows=len(y),
-        entities=int(code.max()) + 1,
+        entities=entities,
         outcomes=int(y.sum()),
-        rate=_mean(y, drawn),
-        predicted=float(p.mean()),
-        gap=_mean(y - p, drawn),
+        rate=rate,
+        predicted=predicted,
+        gap=gap,
         auc=as_metric(_area(y, p)[0], found["auc"]) if is_enough else None,
         log_loss=as_metric(float(log_loss_rows(y, p).mean()), found["log_loss"]) if is_enough else None,
         is_enough=is_enough,

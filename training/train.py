@@ -15,6 +15,7 @@ import pyarrow as pa
 from common.clock import utc
 from common.errors import TooLittleDataError
 from common.settings import Settings
+from common.whole_files import write_whole
 from training.classifier import Developed, by_stage, develop
 from training.frame import Frame, Partition, make_frame, moment_of_share, split_at, split_published
 from training.labels import label_spine
@@ -89,20 +90,23 @@ def train_classifier(
     context.say("training", 2, _STEPS)
     developed = develop_model(context, frame, partition)
     protocols = _protocols(context, frame, partition, developed)
-    warnings += [_warning(finding, context.accepted) for finding in developed.findings]
     context.say("registering", 3, _STEPS)
     with tempfile.TemporaryDirectory(prefix="salience-training-") as scratch:
         folder = Path(scratch)
         bundle, manifest = make_bundle(context, frame, partition, developed, folder)
-        report = report_page(context, source, partition, developed, protocols, warnings, folder)
+        report, contents = report_page(
+            context, source, frame, partition, developed, manifest, protocols, warnings, folder
+        )
         record = training_record(context, warehouse, frame, partition, developed, bundle, source=source.name)
         record.write(bundle)
-        result = training_result(context, warehouse, frame, partition, developed, protocols, bundle, manifest, folder)
+        result = training_result(
+            context, warehouse, frame, partition, developed, protocols, bundle, manifest, folder, contents=contents
+        )
         result = replace(result, tags={**result.tags, **record.tags()})
         registered = registry.log(name, result)
         kept = workspace.reports / recipe.task / f"training-{registered.version}.html"
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_bytes(report.read_bytes())
+        for suffix in (".json", ".html"):
+            write_whole(kept.with_suffix(suffix), report.with_suffix(suffix).read_text(encoding="utf-8"))
     context.say("gate", 4, _STEPS)
     decision = decide(
         registered,
@@ -125,7 +129,8 @@ def train_classifier(
         bundle=registered.bundle,
         report=kept,
         reused=reused,
-        warnings=tuple(warnings),
+        warnings=(*warnings, *(_warning(finding, context.accepted) for finding in developed.findings)),
+        verdict=contents.verdict,
     )
 
 

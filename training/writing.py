@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training import plots
 from training.bundle import (
     describe_features,
     grade_thresholds,
@@ -24,7 +23,10 @@ from training.frame import Frame, Partition
 from training.gate.holdout import WORTH, Holdout
 from training.manifest import Manifest
 from training.recipe import Context
-from training.report import Report, write_report
+from training.reporting.assembly import ReportInputs, assemble
+from training.reporting.contents import ReportContents
+from training.reporting.figures import report_metrics
+from training.reporting.page import write_report
 from training.results import Metric, TrainingResult, flatten
 from training.scoring.own import own_thresholds
 from training.splits import moment_of
@@ -104,64 +106,46 @@ def _finite(figures: Mapping[str, float]) -> dict[str, float]:
 def report_page(
     context: Context,
     source: Source,
+    frame: Frame,
     partition: Partition,
     developed: Developed,
+    manifest: Manifest,
     protocols: Mapping[str, Mapping[str, Metric]],
-    warnings: list[str],
+    warnings: Sequence[str],
     folder: Path,
-) -> Path:
-    """Write plots and the HTML report below `folder`, beside the bundle that must be there already."""
-    manifest = Manifest.read(folder / "bundle")
-    images = {
-        "reliability": plots.plot_reliability(manifest.bands, folder / "plots" / "reliability.png"),
-        "lift": plots.plot_lift(partition.test_label, developed.probability, folder / "plots" / "lift.png"),
-        "importance": plots.plot_importance(manifest.features, folder / "plots" / "importance.png"),
-    }
-    facts = {
-        "Source": f"{source.name}, known until {context.cut:%Y-%m-%d %H:%M} UTC",
-        "Split": partition.about,
-        "Model": f"{developed.model.library}, {developed.model.rounds} rounds, {len(developed.entries)} features, "
-        f"calibration: {developed.calibration.method}",
-        "Rows": f"{len(partition.past):,} past, {len(partition.test):,} test; "
-        f"horizon {context.recipe.horizon_days} days",
-        "Frame": developed.fingerprint,
-    }
-    page = Report(
-        title=f"{context.name}: training report",
-        verdict=[*verdict(developed.metrics, developed.baselines), *warnings],
-        facts=facts,
-        metrics=developed.metrics,
-        baselines=developed.baselines,
-        protocols=protocols,
-        findings=developed.findings,
-        trials=developed.study.trials,
-        plots=images,
+) -> tuple[Path, ReportContents]:
+    """Write the report below `folder`: `report/training.html`, the same numbers as JSON beside it, and `plots`.
+
+    Args:
+        context: The run.
+        source: Where the history comes from.
+        frame: The frame.
+        partition: Its split.
+        developed: The model.
+        manifest: Its bundle's manifest.
+        protocols: Figures on further protocols.
+        warnings: What a person should know besides what the probes found.
+        folder: Where to.
+
+    Returns:
+        The page, and what it says.
+    """
+    worth = frame.columns.get(WORTH)
+    contents = assemble(
+        ReportInputs(
+            context=context,
+            source=source.name,
+            frame=frame,
+            partition=partition,
+            developed=developed,
+            manifest=manifest,
+            protocols=protocols,
+            warnings=warnings,
+            worth=None if worth is None else np.nan_to_num(worth[partition.test], nan=0.0),
+            worth_unit=None if worth is None else "USD",
+        )
     )
-    return write_report(page, folder / "report" / "training.html")
-
-
-def verdict(metrics: Mapping[str, Metric], naive: Mapping[str, Mapping[str, Metric]]) -> list[str]:
-    """Whether a model is any good, in sentences."""
-    ours, const = metrics["log_loss"].value, naive["const"]["log_loss"].value
-    area = metrics["auc"]
-    better = f"{100 * (1 - ours / const):.1f} % better than" if ours < const else "no better than"
-    lines = [
-        f"On later rows the log-loss is {ours:.4f}, {better} always answering the base rate ({const:.4f}).",
-        f"It ranks with AUC {area.value:.3f} ({_span(area)}); the tenth with the highest probability has "
-        f"{metrics['top_decile_lift'].value:.1f} times the usual outcomes.",
-        f"It expects {100 * metrics['mean_probability'].value:.1f} % on average, and "
-        f"{100 * metrics['outcome_rate'].value:.1f} % came.",
-    ]
-    best = min(naive, key=lambda name: naive[name]["log_loss"].value)
-    if naive[best]["log_loss"].value < ours:
-        lines.append(f"A baseline is better: {best} has log-loss {naive[best]['log_loss'].value:.4f}.")
-    return lines
-
-
-def _span(metric: Metric) -> str:
-    if metric.low is None or metric.high is None:
-        return "no interval"
-    return f"{metric.low:.3f} to {metric.high:.3f}"
+    return write_report(contents, folder / "report" / "training.html", plots=folder / "plots"), contents
 
 
 def training_result(
@@ -174,6 +158,8 @@ def training_result(
     bundle: Path,
     manifest: Manifest,
     folder: Path,
+    *,
+    contents: ReportContents,
 ) -> TrainingResult:
     """Everything the registry logs: figures on all protocols, the frame, plots, report, trials, an example."""
     rows = partition.test[:_EXAMPLE_ROWS]
@@ -182,6 +168,7 @@ def training_result(
     for name, figures in protocols.items():
         slug = "".join(char if char.isalnum() else "_" for char in name).strip("_").lower()
         metrics |= {f"protocol_{slug}_{key}": metric.value for key, metric in figures.items()}
+    metrics |= report_metrics(contents)
     study = developed.study
     return TrainingResult(
         task=context.recipe.task,
@@ -214,8 +201,8 @@ def training_result(
         features=manifest.feature_names,
         feature_service=context.recipe.feature_service,
         artifacts={
-            "plots": sorted((folder / "plots").glob("*.png")),
-            "report": [folder / "report" / "training.html"],
+            "plots": sorted((folder / "plots").glob("*.svg")),
+            "report": sorted((folder / "report").iterdir()),
             "study": [_write_trials(developed, folder / "study" / "trials.csv")],
         },
         input_example=example,
