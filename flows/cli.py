@@ -12,6 +12,8 @@ import typer
 from flows.cli_features import app as features_app
 from flows.cli_models import app as models_app
 from flows.cli_probe import app as probe_app
+from flows.cli_train import TrialsOption
+from flows.cli_train import app as train_app
 from flows.cli_warehouse import SourceOption, check_files
 from flows.cli_warehouse import app as warehouse_app
 
@@ -22,7 +24,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-train_app = typer.Typer(help="Train, tune, calibrate and register a model.", no_args_is_help=True)
 app.add_typer(warehouse_app)
 app.add_typer(train_app, name="train")
 app.add_typer(features_app, name="features")
@@ -30,7 +31,6 @@ app.add_typer(models_app, name="models")
 app.add_typer(probe_app, name="probe")
 
 INTERRUPTED, USAGE = 130, 2
-TrialsOption = Annotated[int | None, typer.Option("--trials", min=1, help="Optuna trials.")]
 
 
 @app.callback()
@@ -61,32 +61,6 @@ def demo(
 
     with local_orchestration():
         run_demo(source=source, data=data, trials=trials)
-
-
-@train_app.command("lead")
-def train_lead_command(trials: TrialsOption = None, source: SourceOption = None) -> None:
-    """Train the lead conversion model."""
-    _train("lead", trials, source)
-
-
-@train_app.command("deal")
-def train_deal_command(trials: TrialsOption = None, source: SourceOption = None) -> None:
-    """Train the deal win model."""
-    _train("deal", trials, source)
-
-
-@train_app.command("forecast")
-def train_forecast_command(trials: TrialsOption = None, source: SourceOption = None) -> None:
-    """Train the revenue forecast."""
-    _train("forecast", trials, source)
-
-
-def _train(model: str, trials: int | None, source: str | None) -> None:
-    from flows.orchestration import local_orchestration
-    from flows.train_model import FLOWS
-
-    with local_orchestration():
-        _show(FLOWS[model](source=source, trials=trials))
 
 
 @app.command()

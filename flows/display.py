@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _bar: ContextVar[Progress | None] = ContextVar("bar", default=None)
+_lines: ContextVar[Console | None] = ContextVar("lines", default=None)
 
 
 def make_console() -> Console:
@@ -31,9 +32,28 @@ def report_progress(what: str, done: int, total: int) -> None:
         done: Units done.
         total: Units in all; 0 when that is not known.
     """
-    bar = _bar.get()
+    bar, lines = _bar.get(), _lines.get()
     if bar is not None and bar.task_ids:
-        bar.update(bar.task_ids[-1], detail=what, completed=done, total=total or None)
+        bar.update(
+            bar.task_ids[-1], detail=f"{what} {done}/{total}" if total else what, completed=done, total=total or None
+        )
+    if lines is not None:
+        lines.print(f"  {what}" + (f" {done} of {total}" if total else ""), style="dim", soft_wrap=True)
+
+
+@contextmanager
+def step_shown(console: Console, title: str) -> Iterator[None]:
+    """Show one long step: as a bar on a terminal, elsewhere as a line for each thing done."""
+    if console.is_terminal:
+        with step_bar(console, title):
+            yield
+        return
+    console.print(title, soft_wrap=True)
+    token = _lines.set(console)
+    try:
+        yield
+    finally:
+        _lines.reset(token)
 
 
 @contextmanager

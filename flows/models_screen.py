@@ -30,7 +30,18 @@ _HEADS = {
     "top_decile_lift": "top-tenth lift",
     "value_at_capacity": "brought at capacity",
 }
-_RECORD_LINES = ("source", "horizon_days", "cut", "split", "fingerprint", "seed", "threads", "model_hash", "code")
+_RECORD_LINES = (
+    "source",
+    "horizon_days",
+    "cut",
+    "split",
+    "fingerprint",
+    "seed",
+    "threads",
+    "model_hash",
+    "code",
+    "commit",
+)
 
 
 def print_versions(versions: Mapping[str, Sequence[VersionRecord]], history: History) -> None:

@@ -29,8 +29,8 @@ def print_screen(console: Console, demo: Demo) -> None:
     console.print()
     console.print(Rule(f"Salience · {demo.name} · as known on {demo.platform.now():%Y-%m-%d %H:%M} UTC", style="dim"))
     _print_built(console, demo)
-    _print_quality(console, demo.records)
-    _print_forecast(console, demo.records.get("train-forecast"))
+    print_quality(console, demo.records)
+    print_forecast(console, demo.records.get("train-forecast"))
     scored = demo.records.get("score-open", {}).get("scored", {})
     if scored.get("lead", {}).get("top"):
         _print_leads(console, scored["lead"])
@@ -77,7 +77,8 @@ def _print_built(console: Console, demo: Demo) -> None:
         )
 
 
-def _print_quality(console: Console, records: Mapping[str, Mapping[str, Any]]) -> None:
+def print_quality(console: Console, records: Mapping[str, Mapping[str, Any]]) -> None:
+    """Figures of the classifiers beside their baselines, and what the gate said."""
     for task in ("lead", "deal"):
         record = records.get(f"train-{task}")
         if record is None:
@@ -117,7 +118,8 @@ def _figure(metrics: Mapping[str, Mapping[str, float | None]], key: str, *, inte
     return text
 
 
-def _print_forecast(console: Console, record: Mapping[str, Any] | None) -> None:
+def print_forecast(console: Console, record: Mapping[str, Any] | None) -> None:
+    """A forecast's newest judged period and the one to come, and its error beside the baselines."""
     if record is None:
         return
     past, upcoming = record["past"], record["upcoming"]

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prefect import flow, task
+from prefect import Flow, Task, flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
@@ -19,19 +19,23 @@ if TYPE_CHECKING:
 
 
 @task(name="train-lead", cache_policy=NO_CACHE)
-def fit_lead(source: str | None, trials: int | None) -> dict[str, Any]:
+def fit_lead(
+    source: str | None, trials: int | None, horizon_days: int | None = None, scoring: Path | None = None
+) -> dict[str, Any]:
     """The lead conversion model."""
     from training.lead import train_lead
 
-    return _fit(train_lead, source, trials)
+    return _fit(train_lead, source, trials, **_classifier_options(horizon_days, scoring))
 
 
 @task(name="train-deal", cache_policy=NO_CACHE)
-def fit_deal(source: str | None, trials: int | None) -> dict[str, Any]:
+def fit_deal(
+    source: str | None, trials: int | None, horizon_days: int | None = None, scoring: Path | None = None
+) -> dict[str, Any]:
     """The deal win model."""
     from training.deal import train_deal
 
-    return _fit(train_deal, source, trials)
+    return _fit(train_deal, source, trials, **_classifier_options(horizon_days, scoring))
 
 
 @task(name="train-forecast", cache_policy=NO_CACHE)
@@ -43,25 +47,33 @@ def fit_forecast(source: str | None, trials: int | None) -> dict[str, Any]:
 
 
 @flow(name="train-lead")
-def train_lead(source: str | None = None, trials: int | None = None) -> dict[str, Any]:
+def train_lead(
+    source: str | None = None, trials: int | None = None, horizon_days: int | None = None, scoring: Path | None = None
+) -> dict[str, Any]:
     """Train the lead conversion model and put it before the gate.
 
     Args:
         source: Source, which names the workspace; unset: the settings choose.
         trials: Optuna trials; unset: the settings choose.
+        horizon_days: Days within which a lead has to convert; unset: the source's protocol says it.
+        scoring: File of a scoring model of your own: a scorecard, or a choice of features.
     """
-    return fit_lead(source, trials)
+    return fit_lead(source, trials, horizon_days, scoring)
 
 
 @flow(name="train-deal")
-def train_deal(source: str | None = None, trials: int | None = None) -> dict[str, Any]:
+def train_deal(
+    source: str | None = None, trials: int | None = None, horizon_days: int | None = None, scoring: Path | None = None
+) -> dict[str, Any]:
     """Train the deal win model and put it before the gate.
 
     Args:
         source: Source, which names the workspace; unset: the settings choose.
         trials: Optuna trials; unset: the settings choose.
+        horizon_days: Days within which a deal has to be won; unset: the source's protocol says it.
+        scoring: File of a scoring model of your own: a scorecard, or a choice of features.
     """
-    return fit_deal(source, trials)
+    return fit_deal(source, trials, horizon_days, scoring)
 
 
 @flow(name="train-forecast")
@@ -77,11 +89,19 @@ def train_forecast(source: str | None = None, trials: int | None = None) -> dict
 
 # What a forecast's outcome has beyond the others'.
 _FORECAST_PARTS = ("past", "upcoming", "question")
-FLOWS = {"lead": train_lead, "deal": train_deal, "forecast": train_forecast}
-TASKS = {"lead": fit_lead, "deal": fit_deal, "forecast": fit_forecast}
+FLOWS: dict[str, Flow[..., dict[str, Any]]] = {"lead": train_lead, "deal": train_deal, "forecast": train_forecast}
+TASKS: dict[str, Task[..., dict[str, Any]]] = {"lead": fit_lead, "deal": fit_deal, "forecast": fit_forecast}
 
 
-def _fit(trainer: Callable[..., TrainingOutcome], source: str | None, trials: int | None) -> dict[str, Any]:
+def _classifier_options(horizon_days: int | None, scoring: Path | None) -> dict[str, Any]:
+    from training.scoring.scoring_file import read_scoring_file
+
+    return {"horizon_days": horizon_days, "scoring": None if scoring is None else read_scoring_file(scoring)}
+
+
+def _fit(
+    trainer: Callable[..., TrainingOutcome], source: str | None, trials: int | None, **options: Any
+) -> dict[str, Any]:
     platform = Platform.open(source)
     platform.repository.apply()
     outcome = trainer(
@@ -92,6 +112,7 @@ def _fit(trainer: Callable[..., TrainingOutcome], source: str | None, trials: in
         trials=trials or platform.settings.training.trials,
         settings=platform.settings,
         progress=report_progress,
+        **options,
     )
     record = outcome_record(outcome)
     create_markdown_artifact(
@@ -117,6 +138,7 @@ def outcome_record(outcome: TrainingOutcome) -> dict[str, Any]:
         "decision": asdict(outcome.decision),
         "report": str(outcome.report),
         "warnings": list(outcome.warnings),
+        "reused": list(outcome.reused),
         "outputs": [str(outcome.bundle), str(outcome.report)],
         **{name: getattr(outcome, name) for name in _FORECAST_PARTS if hasattr(outcome, name)},
     }
