@@ -29,12 +29,15 @@ class Freshness(_Answer):
 class Factor(_Answer):
     """One reason."""
 
-    feature: str = Field(description="Feature behind the reason.")
+    feature: str = Field(description="Feature that speaks for the reason.")
+    theme: str = Field(description="What the reason is about: one or more features that say the same thing.")
     group: str = Field(description="What kind of evidence it is.")
     value: str | None = Field(description="Its value, as a reader would write it; null where missing.")
-    contribution: float = Field(description="Log-odds it added; above 0 speaks for the outcome.")
+    contribution: float = Field(description="Log-odds that the theme added; above 0 speaks for the outcome.")
     text: str = Field(description="The reason in words.")
-    rate: float | None = Field(description="Outcome rate of like rows in training.")
+    rate: float | None = Field(
+        description="Outcome rate of like rows in training; null where unknown, or where it points the other way."
+    )
     base_rate: float = Field(description="Outcome rate of all rows in training.")
     rows: int = Field(description="Like rows in training.")
 
@@ -61,6 +64,14 @@ class _Scored(_Answer):
     horizon_days: int = Field(description="The outcome counts when it comes within so many days of `as_of`.")
     confidence: float = Field(ge=0, le=1, description="How far to trust the probability.")
     scoring_factors: Factors = Field(description="The strongest reasons for and against.")
+    trend: Literal["improving", "steady", "declining", "not enough info"] = Field(
+        description="Against last week, by the same model version; known once a batch was scored."
+    )
+    trend_points: float | None = Field(
+        description="Change since then, in points of 100: of a lead's composite score, or of a deal's win probability."
+    )
+    trend_since: datetime | None = Field(description="The moment the earlier score stands for, UTC.")
+    grade_thresholds: dict[str, float] = Field(description="Least probability of each grade, as this score was graded.")
     model_name: str = Field(description="Registered model.")
     model_version: str = Field(description="Its version.")
     alias: str = Field(description="Alias that the service follows.")

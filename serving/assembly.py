@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import SourceError
@@ -18,6 +19,7 @@ from serving.stored_features import StoredFeatures
 from serving.trial import CHALLENGER, Trial
 
 if TYPE_CHECKING:
+    from training.scorer import Scorer
     from warehouse.store import Warehouse
 
 
@@ -40,7 +42,10 @@ def open_engine(
     left_out = _left_out(workspace, tasks)
     slots = {
         task: ChampionSlot(
-            task, name=workspace.model_name(task), registry=registry, load=load_scorer if task in SCORED else None
+            task,
+            name=workspace.model_name(task),
+            registry=registry,
+            load=_loader(workspace, task) if task in SCORED else None,
         )
         for task in tasks
         if task not in left_out
@@ -64,9 +69,29 @@ def open_engine(
     return engine
 
 
+def _loader(workspace: Workspace, task: str) -> Callable[[Path], Scorer]:
+    """Reads a bundle, probes it, and lets it grade and tell trends as the workspace does."""
+
+    def load(bundle: Path) -> Scorer:
+        from training.workspace_scorer import adopt
+
+        scorer = load_scorer(bundle)
+        adopt(scorer, workspace, task)
+        return scorer
+
+    return load
+
+
 def _trial(settings: Settings, workspace: Workspace, registry: AliasReader, *, tasks: Sequence[str]) -> Trial:
     slots = {
-        task: ChampionSlot(task, name=workspace.model_name(task), registry=registry, alias=CHALLENGER) for task in tasks
+        task: ChampionSlot(
+            task,
+            name=workspace.model_name(task),
+            registry=registry,
+            alias=CHALLENGER,
+            load=_loader(workspace, task),
+        )
+        for task in tasks
     }
     return Trial(settings.serving.trial, share=settings.serving.trial_share, slots=slots)
 

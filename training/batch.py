@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from common.clock import utc
 from common.errors import NotFoundError
 from common.workspace import Workspace
+from training.frame import column_values
 from training.scorer import Scorer
+from training.trend import KEYS as KEYS
+from training.trend import TREND_OVER, WeekAgo
+from training.workspace_scorer import scorer_of, scores_file
 
 if TYPE_CHECKING:
     from features.repository import FeatureRepository
@@ -25,7 +30,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 
-KEYS = {"lead": "lead_id", "deal": "opportunity_id"}
 PROBABILITIES = {"lead": "conversion_probability", "deal": "win_probability"}
 DUE_WITHIN_DAYS = 90
 
@@ -95,12 +99,14 @@ def score_open(
     champion = registry.champion(name)
     if champion is None:
         raise NotFoundError(f"No champion of '{name}'", next_step=f"salience train {task} --source {workspace.name}")
-    scorer = Scorer.load(champion.bundle, threads=2)
+    scorer = scorer_of(workspace, task, champion.bundle, threads=2)
     frame = open_frame(repository, warehouse, scorer, task=task, at=at, progress=progress)
-    columns = {entry.name: frame[entry.name].to_pylist() for entry in scorer.manifest.features}
-    records = scorer.record(columns, ids=frame[KEYS[task]].to_pylist(), at=at)
+    ids = frame[KEYS[task]].to_pylist()
+    before = week_ago(repository, warehouse, scorer, task=task, at=at, ids=ids, progress=progress)
+    scorer.week_ago = lambda: before
+    records = scorer.record(_columns(frame, scorer), ids=ids, at=at)
     order = np.argsort([-record[PROBABILITIES[task]] for record in records], kind="stable")
-    file = workspace.scores / f"{task}.parquet"
+    file = scores_file(workspace, task)
     write_records([records[position] for position in order], file)
     ranking = order if task == "lead" else _most_at_risk(frame, records)
     return BatchScores(
@@ -116,6 +122,38 @@ def score_open(
     )
 
 
+def week_ago(
+    repository: FeatureRepository,
+    warehouse: Warehouse,
+    scorer: Scorer,
+    *,
+    task: str,
+    at: datetime,
+    ids: Sequence[str],
+    progress: Progress | None = None,
+) -> WeekAgo:
+    """What the same model says of the same things as they were known a week before `at`; of those open then too.
+
+    Args:
+        repository: Features, computed for that moment on the same offline path.
+        warehouse: History.
+        scorer: The model.
+        task: `lead` or `deal`.
+        at: Moment of the scores now, UTC.
+        ids: What is scored now.
+        progress: Called with what, done, total.
+    """
+    since = utc(at) - TREND_OVER
+    spine = _open_spine(warehouse, task, since)
+    spine = spine.filter(pc.is_in(spine[KEYS[task]], pa.array(ids, pa.string())))
+    points: dict[str, float] = {}
+    if spine.num_rows:
+        frame = _frame(repository, scorer, spine, progress=progress)
+        scores = scorer.points(scorer.probability(scorer.encode(_columns(frame, scorer))))
+        points = dict(zip(frame[KEYS[task]].to_pylist(), scores.tolist(), strict=True))
+    return WeekAgo(points, since, scorer.manifest.version)
+
+
 def open_frame(
     repository: FeatureRepository,
     warehouse: Warehouse,
@@ -126,12 +164,24 @@ def open_frame(
     progress: Progress | None = None,
 ) -> pa.Table:
     """Features of everything open at `at`, as the model's service names them; one row per lead or deal."""
+    return _frame(repository, scorer, _open_spine(warehouse, task, at), progress=progress)
+
+
+def _open_spine(warehouse: Warehouse, task: str, at: datetime) -> pa.Table:
     from features.spines import open_deal_spine, open_lead_spine
 
-    spine = (open_lead_spine if task == "lead" else open_deal_spine)(warehouse, at)
+    return (open_lead_spine if task == "lead" else open_deal_spine)(warehouse, at)
+
+
+def _frame(repository: FeatureRepository, scorer: Scorer, spine: pa.Table, *, progress: Progress | None) -> pa.Table:
     service = scorer.manifest.feature_service
     repository.build(service, spine, progress=progress)
     return repository.training_frame(service, spine)
+
+
+def _columns(frame: pa.Table, scorer: Scorer) -> dict[str, Any]:
+    """Columns as the scorer encodes them fastest: numbers as arrays, text as objects."""
+    return {entry.name: column_values(frame[entry.name], entry.dtype) for entry in scorer.manifest.features}
 
 
 def write_records(records: Sequence[dict[str, Any]], file: Path) -> None:

@@ -167,7 +167,8 @@ class Explainer:
         """The feature that speaks for each chosen theme."""
         members = self._members[chosen]
         towards = self._like.pushes[places[rows[:, None], members]] * np.sign(strengths)[:, None]
-        return members[np.arange(len(members)), towards.argmax(axis=1)]
+        found: NDArray[np.int64] = members[np.arange(len(members)), towards.argmax(axis=1)]
+        return found
 
 
 class _Sayings(dict[float, Saying]):

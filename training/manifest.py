@@ -109,7 +109,6 @@ class Manifest:
         baselines: The same of the naive answers.
         valid_for_hours: How long a score is valid.
         fingerprint: Digest of the training frame.
-        thresholds_from: Where the grades' thresholds come from, in words.
         explanation: How the fast reasons compare with the exact ones, see `training.agreement`.
     """
 
@@ -131,7 +130,6 @@ class Manifest:
     baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     valid_for_hours: int = 24
     fingerprint: str = ""
-    thresholds_from: str = ""
     explanation: Mapping[str, float] = field(default_factory=dict)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from training.encoding import encode_columns
 from training.explanation import Explainer, Reason
 from training.manifest import Manifest
 from training.models import Model, bulk_threads, load_model
-from training.trend import trends
+from training.trend import WeekAgo, trends
 
 Matrix = NDArray[np.float64]
 
@@ -48,6 +48,7 @@ class Scorer:
         self._explainer = Explainer(manifest.features, base_rate=manifest.base_rate, task=manifest.task)
         self._confidence = Confidence(manifest)
         self._quantiles = {name: np.array(points) for name, points in manifest.quantiles.items()}
+        self.week_ago: Callable[[], WeekAgo | None] = _never
         self.use_thresholds(manifest.thresholds)
 
     @classmethod
@@ -140,7 +141,6 @@ class Scorer:
         ids: Sequence[str],
         at: datetime,
         top: int = 5,
-        earlier: Sequence[float | None] | None = None,
         exact: bool = False,
     ) -> list[dict[str, Any]]:
         """Score records as the documents describe them, one per row.
@@ -150,8 +150,9 @@ class Scorer:
             ids: Lead or deal ids, one per row.
             at: Moment of scoring; any time zone, answered in UTC.
             top: Most reasons per side.
-            earlier: `points` of each row a week ago by this same model; None where there are none.
             exact: See `reasons`.
+
+        Trends are told where `week_ago` gives scores of this very version.
 
         Returns:
             For leads: the six scores 0 to 100 (a component is None where the model reads no feature of it),
@@ -162,18 +163,14 @@ class Scorer:
             ContractError: if the ids are not one per row.
         """
         matrix = self.encode(columns)
-        week_ago = [None] * len(ids) if earlier is None else earlier
-        for what, values in (("Ids", ids), ("Earlier scores", week_ago)):
-            if len(values) != len(matrix):
-                raise ContractError(
-                    f"{what} and rows differ in number",
-                    expected=f"{len(matrix)} {what.split()[-1].lower()}",
-                    got=f"{len(values)}",
-                )
+        if len(ids) != len(matrix):
+            raise ContractError("Ids and rows differ in number", expected=f"{len(matrix)} ids", got=f"{len(ids)}")
+        known = self.week_ago()
+        week_ago = known if known is not None and known.model_version == self.manifest.version else None
         records: list[dict[str, Any]] = []
         for start in range(0, len(matrix), _CHUNK_ROWS):
             part = slice(start, start + _CHUNK_ROWS)
-            records += self._records(matrix[part], ids[part], utc(at), top, week_ago[part], exact=exact)
+            records += self._records(matrix[part], ids[part], utc(at), top, week_ago, exact=exact)
         return records
 
     def _records(
@@ -182,7 +179,7 @@ class Scorer:
         ids: Sequence[str],
         at: datetime,
         top: int,
-        week_ago: Sequence[float | None],
+        week_ago: WeekAgo | None,
         *,
         exact: bool,
     ) -> list[dict[str, Any]]:
@@ -191,7 +188,7 @@ class Scorer:
         parts = self._lead(probability, columns) if self.manifest.task == "lead" else self._deal(probability)
         parts["confidence"] = np.round(self.confidence(matrix, probability), 4).tolist()
         parts["scoring_factors"] = [_factors(each) for each in self._explainer.explain(matrix, columns, top=top)]
-        parts |= trends(self.points(probability).tolist(), week_ago)
+        parts |= trends(self.points(probability).tolist(), ids, week_ago)
         meta = {
             "horizon_days": self.manifest.horizon_days,
             "grade_thresholds": self.thresholds,
@@ -222,6 +219,10 @@ class Scorer:
             "risk_level": self._graded(probability),
             "risk_score": np.round(100.0 * (1.0 - probability), 2).tolist(),
         }
+
+
+def _never() -> WeekAgo | None:
+    return None
 
 
 def _factors(reasons: Sequence[Reason]) -> dict[str, list[dict[str, Any]]]:
