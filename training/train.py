@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from training.registry import ModelRegistry
     from warehouse.sources import Source
     from warehouse.store import Warehouse
+
+logger = logging.getLogger(__name__)
 
 _SETTLED_SHARE = 0.9
 _STEPS = 5
@@ -115,7 +118,8 @@ def train_classifier(
         seed=settings.training.seed,
         limits=settings.gate,
     )
-    context.say(_verdict(decision), _STEPS, _STEPS)
+    logger.info("%s %s: %s", name, registered.version, _verdict(decision))
+    context.say("done", _STEPS, _STEPS)
     reused = (f"{developed.study.reused} trials of the study",) if developed.study.reused else ()
     return TrainingOutcome(
         task=recipe.task,
@@ -146,7 +150,9 @@ def training_rows(
     context.say("features", 0, _STEPS)
     table, specs = _training_table(context, repository, warehouse)
     context.say("labels and split", 1, _STEPS)
-    return _partition(context, warehouse, table, specs)
+    frame, partition, warnings = _partition(context, warehouse, table, specs)
+    # The frame keeps every column: a champion that reads more is asked about the same rows.
+    return replace(frame, specs=chosen_specs(context.recipe.scoring, specs)), partition, warnings
 
 
 def _training_table(
@@ -161,7 +167,7 @@ def _training_table(
     repository.build(recipe.feature_service, spine, progress=context.progress)
     table = repository.training_frame(recipe.feature_service, spine)
     views = repository.views(recipe.feature_service)
-    return table, chosen_specs(recipe.scoring, [feature for view in views for feature in view.features])
+    return table, tuple(feature for view in views for feature in view.features)
 
 
 def _partition(
@@ -231,6 +237,8 @@ def _settle_days(table: pa.Table, warehouse: Warehouse, recipe: Recipe, cut: dat
 def develop_model(context: Context, frame: Frame, partition: Partition) -> Developed:
     """The model of a frame's past, judged on its test rows; see `develop`."""
     training, scoring = context.settings.training, context.recipe.scoring
+    if context.recipe.develop is not None:
+        return context.recipe.develop(context, frame, partition)
     return develop(
         frame,
         partition,
