@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from training.attribution import Columns
 from training.like_rows import LikeRows, like_rows
 from training.manifest import FeatureEntry
+from training.themes import is_support
 from training.wording import percent, phrase_of, write_value
 
 Matrix = NDArray[np.float64]
@@ -26,6 +27,7 @@ Matrix = NDArray[np.float64]
 LEAST_CONTRIBUTION = 0.01
 # A rate nearer to that of all rows than this (log-odds) tells a reader nothing.
 _TELLING_RATE = 0.2
+_SUPPORT_WEIGHT = 0.1
 _KEPT_TEXTS = 5_000
 # What happens to things of a task.
 _RATES = {
@@ -117,6 +119,7 @@ class Explainer:
         ]
         # Themes of few features repeat one: all themes are compared in one call.
         most = max((len(features) for features in self.layout.features_of_theme), default=1)
+        self._weights = np.array([_SUPPORT_WEIGHT if is_support(entry.name) else 1.0 for entry in entries])
         self._members = np.array(
             [np.resize(features, most) for features in self.layout.features_of_theme], dtype=np.int64
         ).reshape(-1, most)
@@ -166,7 +169,8 @@ class Explainer:
     ) -> NDArray[np.int64]:
         """The feature that speaks for each chosen theme."""
         members = self._members[chosen]
-        towards = self._like.pushes[places[rows[:, None], members]] * np.sign(strengths)[:, None]
+        pushes = self._like.pushes[places[rows[:, None], members]] * self._weights[members]
+        towards = pushes * np.sign(strengths)[:, None]
         found: NDArray[np.int64] = members[np.arange(len(members)), towards.argmax(axis=1)]
         return found
 

@@ -39,6 +39,18 @@ _THEMES: tuple[tuple[str, str], ...] = (
     (r"activit|email|call|meeting|demo|task|outbound", "work on the deal"),
 )
 _COMPILED = tuple((re.compile(pattern), title) for pattern, title in _THEMES)
+# How much evidence a rate rests on: part of the theme, but no reason that a person would give.
+_SUPPORT = re.compile(r"^count_(leads_segment|deals_left_stage|closed_deals_competitor)")
+
+
+def is_support(name: str) -> bool:
+    """Whether a feature only says how much evidence another one rests on; such a feature speaks last.
+
+    Example:
+        >>> is_support("count_leads_segment_365d"), is_support("conversion_rate_segment_365d")
+        (True, False)
+    """
+    return _SUPPORT.match(name) is not None
 
 
 def theme_of(name: str) -> str:

@@ -12,12 +12,13 @@ import re
 from training.manifest import FeatureEntry
 
 _THOUSAND = 1000.0
+_OWN_UNIT = "as in the source"
+_RARE = "rare or new"
 _SHARES = ("share", "probability", "rate")
 _DAYS_A_YEAR = 365.25
 _YEARS_FROM_DAYS = 730.0
 _HOURS_BELOW_DAYS = 1.0
 _MAX_CODE_LETTERS = 4
-_LONG_ABOUT = 60
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = (
     "January",
@@ -35,6 +36,7 @@ _MONTHS = (
 )
 _ODD_PLURALS = {"people": "person", "days": "day"}
 _NONE_MEANS_NEVER = ("null where there was none", "null where that never was", "null without any")
+_RANK_PHRASE = "holds a position of rank {value}"
 # What a phrase becomes where its value is negative; the value is then written without its sign.
 _NEGATIVE = (
     ("{value} more ", "{value} fewer "),
@@ -66,9 +68,8 @@ def write_value(entry: FeatureEntry, code: float) -> str | None:
     if math.isnan(code):
         return None
     if entry.dtype == "category":
-        index = int(code)
-        named = entry.categories[index] if 0 <= index < len(entry.categories) else None
-        return "a rare value" if named is None else _category(entry, named)
+        named = _named(entry, code)
+        return _RARE if named is None else _category(entry, named)
     if entry.dtype == "bool":
         return "yes" if code else "no"
     if entry.unit in _SHARES:
@@ -79,7 +80,15 @@ def write_value(entry: FeatureEntry, code: float) -> str | None:
         return _MONTHS[(int(code) - 1) % 12]
     if entry.unit == "days" and entry.dtype == "float":
         return _duration(code)
+    if entry.unit == _OWN_UNIT and abs(code) < _THOUSAND:
+        return f"{code:.4g}"
     return _number(code)
+
+
+def _named(entry: FeatureEntry, code: float) -> str | None:
+    """Name of a category; None for all that were rare or unseen in training."""
+    index = int(code)
+    return entry.categories[index] if 0 <= index < len(entry.categories) else None
 
 
 def _category(entry: FeatureEntry, name: str) -> str:
@@ -129,11 +138,13 @@ def phrase_of(entry: FeatureEntry, code: float) -> str:
         entry: The feature.
         code: Its value in the matrix; NaN for missing.
     """
-    if entry.unit == "as in the source":
-        words = entry.name.removeprefix("custom_").replace("_", " ")
+    words = entry.name.removeprefix("custom_").replace("_", " ")
+    if entry.unit == _OWN_UNIT:
         return f"{words}: {write_value(entry, code) or 'not known'}"
     if math.isnan(code):
         return _missing(entry)
+    if entry.dtype == "category" and _named(entry, code) is None:
+        return f"{words}: {_RARE}"
     phrase = entry.phrase
     if code < 0 and entry.dtype != "category":
         for said, instead in _NEGATIVE:
@@ -141,19 +152,23 @@ def phrase_of(entry: FeatureEntry, code: float) -> str:
                 phrase, code = phrase.replace(said, instead), -code
                 break
     value = write_value(entry, code) or ""
+    if phrase == _RANK_PHRASE:
+        return "holds no leading position" if value == "other" else f"is {_article(value)} {value}"
     if entry.dtype == "bool":
         return _yes_or_no(phrase, value)
     if entry.unit.startswith("day, Monday"):
         return phrase.replace("weekday {value} (Monday is 0)", f"a {value}").replace("{value}", value)
     if entry.unit.startswith("month, 1"):
         return phrase.replace("month {value}", value).replace("{value}", value)
-    if "day" in value and "hour" not in value and entry.unit == "days":
-        return phrase.replace("{value} days", value).replace("{value}", value)
     if entry.unit == "days" and entry.dtype == "float":
         return phrase.replace("{value} days", value).replace("{value}", value)
     if entry.dtype == "int":
         phrase = _counted(phrase, code)
     return phrase.replace("{value}", value)
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[:1].lower() in "aeiou" else "a"
 
 
 def _counted(phrase: str, count: float) -> str:
@@ -195,7 +210,7 @@ def _missing(entry: FeatureEntry) -> str:
         ever = re.fullmatch(r"was (last|first) active \{value\} days ago", entry.phrase)
         if ever:
             return "was never active"
-    about = re.split(r"[;:.,]| as known ", entry.about, maxsplit=1)[0].strip()
-    if len(about) > _LONG_ABOUT and entry.theme:
-        about = entry.theme
+    about = entry.theme
+    if entry.dtype == "category" or not about:
+        about = re.split(r"[;:.,]| as known ", entry.about, maxsplit=1)[0].strip()
     return f"{about}: {'none so far' if means_never(entry) else 'not known'}"
