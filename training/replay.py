@@ -22,7 +22,7 @@ Vector = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 WEEKS = 13
-_WEEK = np.timedelta64(7, "D")
+_WEEK, _DAY = np.timedelta64(7, "D"), np.timedelta64(1, "D")
 _CHANCE_RUNS = 40
 _REPLICATES = 200
 
@@ -117,7 +117,7 @@ def replay_quarter(
     totals[CHANCE] = Metric(sum(caught[CHANCE]), *(interval(by_chance.sum(axis=1)) or (None, None)))
     taken = {name: np.concatenate(picked) for name, picked in picks.items()}
     return Replay(
-        start=_day(start),
+        start=_day(start + _DAY),
         end=_day(end),
         per_week=per_week,
         worked=len(next(iter(taken.values()))),
@@ -125,7 +125,7 @@ def replay_quarter(
         outcomes=len(np.unique(code[queued[label[queued] == 1]])),
         weeks=tuple(
             Week(
-                start=_day(start + index * _WEEK),
+                start=_day(start + index * _WEEK + _DAY),
                 queue=len(queues[index]),
                 caught={name: found[index] for name, found in caught.items()},
             )
@@ -144,8 +144,7 @@ def _queues(code: Rows, as_of: NDArray[np.datetime64], *, start: np.datetime64, 
     """Rows in each week's queue: the newest row of each entity in that week."""
     recent = np.argsort(as_of, kind="stable")
     recent = recent[as_of[recent] > start]
-    # The last moment belongs to the last week.
-    week = np.minimum(((as_of[recent] - start) / _WEEK).astype(np.int64), weeks - 1)
+    week = np.ceil((as_of[recent] - start) / _WEEK).astype(np.int64) - 1
     queues = []
     for index in range(weeks):
         newest_first = recent[week == index][::-1]

@@ -56,7 +56,7 @@ class Resample:
 
     def mean_interval(self, values: Vector) -> tuple[float, float] | None:
         """95 % interval of the mean of `values`; None where there is nothing to draw."""
-        return interval((self.sums(values) / self.sums(np.ones(len(values))))[0])
+        return None if not len(values) else interval((self.sums(values) / self.sums(np.ones(len(values))))[0])
 
 
 def resample(entity: NDArray[Any], *, replicates: int, seed: int, max_groups: int = MAX_GROUPS) -> Resample:

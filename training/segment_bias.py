@@ -110,10 +110,10 @@ def figures_by_segment(
     """
     return {
         kind: tuple(
-            _figures(str(name), names == name, label, probability, entity, seed=seed, replicates=replicates)
-            for name in _largest_first(names)
+            _figures(name, place == index, label, probability, entity, seed=seed, replicates=replicates)
+            for index, name in enumerate(ranked)
         )
-        for kind, names in segments.items()
+        for kind, (ranked, place) in ((kind, _largest_first(names)) for kind, names in segments.items())
     }
 
 
@@ -135,22 +135,27 @@ def bias_notes(
         level: Probability of any false note, over all segments together.
     """
     code = entity_codes(entity)
+    rank = np.unique(probability, return_inverse=True)[1]
     asked: list[BiasNote] = []
     for kind, names in segments.items():
-        ranked = _largest_first(names)
-        for name in ranked:
-            inside = names == name
+        ranked, place = _largest_first(names)
+        for index, name in enumerate(ranked):
+            inside = place == index
             if _is_enough(label[inside], code[inside]) and _is_enough(label[~inside], code[~inside]):
-                found = _ask(kind, str(name), inside, label, probability, code)
+                found = _ask(kind, name, inside, label, probability, rank, code)
                 # Of two segments, what one expects too little the other expects too much: that is asked once.
                 asked += found[1:] if len(ranked) == 2 and name == ranked[0] else found
     bar = level / max(1, len(asked))
     return tuple(sorted((note for note in asked if note.p <= bar and _matters(note)), key=lambda note: note.p))
 
 
-def _largest_first(names: Names) -> list[Any]:
-    values, counts = np.unique(names.astype(str), return_counts=True)
-    return [values[index] for index in np.argsort(-counts, kind="stable")]
+def _largest_first(names: Names) -> tuple[list[str], NDArray[np.int64]]:
+    """The different names, the most frequent first, and the place of each row's name among them."""
+    import pandas as pd
+
+    place, values = pd.factorize(names)
+    order = np.argsort(-np.bincount(place, minlength=len(values)), kind="stable")
+    return [str(values[index]) for index in order], np.argsort(order)[place]
 
 
 def _is_enough(label: Vector, code: NDArray[np.int64]) -> bool:
@@ -191,7 +196,7 @@ def _figures(
         rate=rate,
         predicted=predicted,
         gap=gap,
-        auc=as_metric(_area(y, p)[0], found["auc"]) if is_enough else None,
+        auc=as_metric(_area(y, np.unique(p, return_inverse=True)[1])[0], found["auc"]) if is_enough else None,
         log_loss=as_metric(float(log_loss_rows(y, p).mean()), found["log_loss"]) if is_enough else None,
         is_enough=is_enough,
     )
@@ -202,13 +207,19 @@ def _mean(values: Vector, drawn: Resample) -> Metric:
 
 
 def _ask(
-    kind: str, segment: str, inside: Mask, label: Vector, probability: Vector, code: NDArray[np.int64]
+    kind: str,
+    segment: str,
+    inside: Mask,
+    label: Vector,
+    probability: Vector,
+    rank: NDArray[np.int64],
+    code: NDArray[np.int64],
 ) -> list[BiasNote]:
     """Both questions about one segment."""
     gap, rest_gap, z = _gap_difference(inside, label, probability, code)
     problem: Problem = "under-predicted" if gap > rest_gap else "over-predicted"
     notes = [BiasNote(kind=kind, segment=segment, problem=problem, ours=gap, rest=rest_gap, z=z, p=2 * _tail(abs(z)))]
-    area, rest_area, z = _area_difference(inside, label, probability, code)
+    area, rest_area, z = _area_difference(inside, label, rank, code)
     return [
         *notes,
         BiasNote(kind=kind, segment=segment, problem="ranks worse", ours=area, rest=rest_area, z=z, p=_tail(-z)),
@@ -238,21 +249,20 @@ def _gap_difference(
 
 
 def _area_difference(
-    inside: Mask, label: Vector, probability: Vector, code: NDArray[np.int64]
+    inside: Mask, label: Vector, rank: NDArray[np.int64], code: NDArray[np.int64]
 ) -> tuple[float, float, float]:
     influence = np.zeros(len(label))
-    area, influence[inside] = _area(label[inside], probability[inside])
-    rest, part = _area(label[~inside], probability[~inside])
+    area, influence[inside] = _area(label[inside], rank[inside])
+    rest, part = _area(label[~inside], rank[~inside])
     influence[~inside] = -part
     variance = _variance(influence, code)
     return area, rest, (area - rest) / variance**0.5 if variance > 0 else 0.0
 
 
-def _area(label: Vector, score: Vector) -> tuple[float, Vector]:
+def _area(label: Vector, rank: NDArray[np.int64]) -> tuple[float, Vector]:
     """Area under the curve, and what each row's placement moves it (DeLong, DeLong and Clarke-Pearson 1988)."""
-    values, rank = np.unique(score, return_inverse=True)
-    positive = np.bincount(rank, label, minlength=len(values))
-    negative = np.bincount(rank, 1.0 - label, minlength=len(values))
+    positive = np.bincount(rank, label)
+    negative = np.bincount(rank, 1.0 - label)
     wins = (np.cumsum(negative) - negative / 2.0) / negative.sum()
     losses = (positive.sum() - np.cumsum(positive) + positive / 2.0) / positive.sum()
     area = float((positive * wins).sum() / positive.sum())
