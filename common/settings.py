@@ -11,13 +11,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 # What a profile changes. Addresses and secrets of a production profile come from the environment.
 PROFILES: dict[str, dict[str, Any]] = {
     "embedded": {},
-    "production": {"online_store": {"kind": "redis"}, "serving": {"workers": 4}, "access": {"mode": "required"}, "clock": "wall"},
+    "production": {
+        "online_store": {"kind": "redis"},
+        "serving": {"workers": 4},
+        "access": {"mode": "required"},
+        "clock": "wall",
+    },
 }
 
 
@@ -60,7 +65,9 @@ class AccessSettings(_Part):
     audience: str = Field("salience", description="Audience that a token has to name.")
     jwks_url: str | None = Field(None, description="The issuer's keys; unset: where the issuer says they are.")
     role_claim: str = Field("salience_role", description="Claim with the role.")
-    territories_claim: str = Field("salience_territories", description="Claim with the territories of a rep or manager.")
+    territories_claim: str = Field(
+        "salience_territories", description="Claim with the territories of a rep or manager."
+    )
     reps_claim: str = Field("salience_reps", description="Claim with the reps that a rep or manager sees.")
 
 
@@ -70,6 +77,38 @@ class UiSettings(_Part):
     prefect_port: int = Field(4200, ge=1, le=65535, description="Prefect's server and UI.")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="MLflow's UI.")
     evidently_port: int = Field(8000, ge=1, le=65535, description="Evidently's UI.")
+
+
+class MonitoringSettings(_Part):
+    """How the models are watched, and what may follow by itself."""
+
+    policy: Path | None = Field(
+        None, description="Policy file; unset: monitoring.yaml of the workspace, or the product's."
+    )
+    acts: bool = Field(
+        False, description="Whether a look that says RETRAIN trains at once, in the same run; with a server, events do."
+    )
+
+
+class AlertSettings(_Part):
+    """Who is told when a model fails, and how; a channel that is unset is not used."""
+
+    email_to: tuple[str, ...] = Field((), description="Addresses that get an e-mail.")
+    email_from: str = Field("salience@localhost", description="Sender of the e-mails.")
+    smtp_host: str | None = Field(None, description="Mail server.")
+    smtp_port: int = Field(25, ge=1, le=65535, description="Its port.")
+    smtp_tls: bool = Field(True, description="Whether to speak STARTTLS.")
+    smtp_user: str | None = Field(None, description="User, if the server wants one.")
+    smtp_password: SecretStr | None = Field(None, description="Its password.")
+    webhook_url: SecretStr | None = Field(None, description="Slack-compatible incoming webhook.")
+    pagerduty_key: SecretStr | None = Field(None, description="Routing key of a PagerDuty-compatible Events API v2.")
+    pagerduty_url: str = Field("https://events.pagerduty.com/v2/enqueue", description="Its address.")
+    quiet_from: str | None = Field(
+        None, pattern=r"^\d\d:\d\d$", description="Nothing is sent from then, such as 20:00 ..."
+    )
+    quiet_until: str = Field("07:00", pattern=r"^\d\d:\d\d$", description="... until then; it is sent afterwards.")
+    quiet_zone: str = Field("UTC", description="Time zone of both.")
+    link: str | None = Field(None, description="Address under which `home` can be seen, for links; unset: file paths.")
 
 
 class GateSettings(_Part):
@@ -137,6 +176,8 @@ class Settings(BaseSettings):
     )
     online_store: OnlineStoreSettings = Field(OnlineStoreSettings(), description="Online feature store.")
     serving: ServingSettings = Field(ServingSettings(), description="Prediction services.")
+    monitoring: MonitoringSettings = Field(MonitoringSettings(), description="Watching the models.")
+    alerts: AlertSettings = Field(AlertSettings(), description="Who is told when a model fails.")
     access: AccessSettings = Field(AccessSettings(), description="Who may call the prediction services.")
     ui: UiSettings = Field(UiSettings(), description="Local pages.")
     training: TrainingSettings = Field(TrainingSettings(), description="Training.")
