@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from common.errors import ContractError, NotFoundError, TooLittleDataError
 from common.settings import GateSettings, Settings
 from training.evaluation import FIGURES, figure_replicates
-from training.gate.answers import Answers, answers_of
+from training.gate.answers import Answers, answers_of, manifest_of
 from training.gate.holdout import Holdout
 from training.gate.judging import segment_pairs, value_pair
 from training.gate.paired import REPLICATES, Paired, SegmentPair
-from training.manifest import Manifest
 from training.recipe import Context, Recipe
 from training.record import TrainingRecord
 from training.resampling import resample
@@ -116,7 +115,7 @@ def newest_rows(
         ContractError: if the versions answer about different horizons.
         TooLittleDataError: if there are no such rows yet.
     """
-    horizons = {model.version: Manifest.read(model.bundle).horizon_days for model in models}
+    horizons = {model.version: manifest_of(model).horizon_days for model in models}
     if len(set(horizons.values())) > 1:
         raise ContractError(
             "The versions answer different questions and cannot be compared",
@@ -211,5 +210,5 @@ def _seen_until(model: RegisteredModel) -> datetime:
     try:
         moment = datetime.fromisoformat(TrainingRecord.read(model.bundle).moment)
     except NotFoundError:
-        moment = datetime.fromisoformat(Manifest.read(model.bundle).trained_until)
+        moment = datetime.fromisoformat(manifest_of(model).trained_until)
     return moment.astimezone(UTC)

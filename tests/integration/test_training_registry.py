@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common.errors import NotFoundError, UnavailableError
+from common.errors import ContractError, NotFoundError, UnavailableError
 from common.settings import Settings
-from training.promotion import appoint, promotion_log
+from training.history import read_history
+from training.promotion import appoint, promotion_log, roll_back
+from training.promotion_log import Seal
 from training.registry import ModelRegistry
 from training.results import RegisteredModel, TrainingResult
 from training.scorer import Scorer
@@ -25,8 +27,8 @@ NAME = "toy-lead"
 NOW = datetime(2025, 6, 1, tzinfo=UTC)
 
 
-def result(folder: Path) -> TrainingResult:
-    scorer = train_toy(folder / "bundle")
+def result(folder: Path, *, rounds: int = 60) -> TrainingResult:
+    scorer = train_toy(folder / "bundle", rounds=rounds)
     columns = toy_columns(3, seed=1)
     report = folder / "training.html"
     report.write_text("<p>report</p>")
@@ -146,3 +148,73 @@ def test_bundles_answer_after_the_folder_was_moved(
     assert folder.is_relative_to(moved)
     matrix = np.array([[1.0, 100.0, 0.0]])
     assert Scorer.load(folder).probability(matrix) == pytest.approx(Scorer.load(first.bundle).probability(matrix))
+
+
+def test_rollback_brings_back_the_older_answers_bit_for_bit(
+    registry: ModelRegistry, first: RegisteredModel, home: Path
+) -> None:
+    name, columns = "rolled-lead", toy_columns(500, seed=8)
+    older = registry.log(name, result(home / "older"))
+    appoint(registry, name, older.version, why="the first one", who="ops")
+
+    def answers() -> np.ndarray:
+        scorer = Scorer.load(registry.bundle(name))
+        return scorer.probability(scorer.encode(columns))
+
+    before = answers()
+    newer = registry.log(name, result(home / "newer", rounds=20))
+    appoint(registry, name, newer.version, why="a newer one", who="ops")
+    assert not np.array_equal(answers(), before)
+    decision = roll_back(registry, name, why="odd answers", who="ops")
+    assert decision.version == older.version
+    assert np.array_equal(answers(), before)
+
+
+def test_versions_tell_their_aliases_tags_and_figures_newest_first(registry: ModelRegistry, home: Path) -> None:
+    name = "listed-lead"
+    for rounds in (10, 20):
+        registry.log(name, result(home / f"listed-{rounds}", rounds=rounds))
+    appoint(registry, name, "1", why="the older one", who="ops")
+    newest, oldest = registry.versions(name)
+    assert (newest.version, newest.aliases, oldest.version, oldest.aliases) == (
+        "2",
+        ("challenger",),
+        "1",
+        ("champion",),
+    )
+    assert newest.metrics["auc"] == 0.71
+    assert newest.params["library"] == "lightgbm"
+    assert newest.tags["task"] == "lead"
+    assert newest.created_at.tzinfo is not None
+    assert name in registry.names()
+    assert registry.versions("nobody-lead") == ()
+    assert registry.version(name, "1").aliases == ("champion",)
+    assert registry.run(newest.run_id).tags["fingerprint"] == "0123456789abcdef" * 2
+    with pytest.raises(NotFoundError, match="has no version newest"):
+        registry.version(name, "newest")
+
+
+def test_the_registry_keeps_the_seal_and_history_finds_the_log_whole_or_says_so(
+    registry: ModelRegistry, home: Path
+) -> None:
+    name = "sealed-lead"
+    registry.log(name, result(home / "sealed"))
+    appoint(registry, name, "1", why="the only one", who="ops")
+    found = read_history(registry, [name])
+    assert [entry["version"] for entry in found.entries] == ["1"]
+    assert found.outside == {}
+    assert registry.seals()[name].digest == found.entries[-1]["hash"]
+    registry.log(name, result(home / "sealed-2", rounds=10))
+    registry.set_champion(name, "2")
+    assert "is version 2, and the log's newest word is version 1" in read_history(registry, [name]).outside[name]
+    log = promotion_log(registry).path
+    whole = log.read_text()
+    log.write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    with pytest.raises(ContractError, match="decisions about sealed-lead that it does not hold"):
+        read_history(registry, [name])
+    log.write_text(whole)
+
+
+def test_a_model_that_does_not_exist_is_not_sealed(registry: ModelRegistry) -> None:
+    with pytest.raises(NotFoundError, match="There is no model 'nobody-lead'"):
+        registry.seal("nobody-lead", Seal(1, "0"))

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from training_toy import toy_columns, toy_truth, train_toy
 
-from common.errors import ContractError, NotFoundError, UnavailableError
+from common.errors import ContractError, InputError, NotFoundError, UnavailableError
 from training.gate.holdout import Holdout
 from training.gate.paired import compare_log_loss
-from training.promotion import appoint, decide, promotion_log
+from training.promotion import appoint, decide, promotion_log, roll_back
 from training.promotion_log import Decision, PromotionLog, Seal
 from training.results import RegisteredModel
 
@@ -195,3 +195,78 @@ def test_the_paired_difference_is_the_difference_of_the_log_losses() -> None:
     by_hand = -np.log([0.8, 0.7, 0.6, 0.9]).mean() + np.log(2) * -1
     assert found.difference == pytest.approx(by_hand)
     assert found.difference <= found.at_most() < 0
+
+
+def test_nobody_promotes_by_hand_without_a_reason(tmp_path: Path, models: dict[str, RegisteredModel]) -> None:
+    registry = Registry(tmp_path, models["good"])
+    for why in ("", "  ", "because"):
+        with pytest.raises(InputError, match=r"promoted by hand only for a reason"):
+            appoint(registry, "toy-lead", "1", why=why)  # type: ignore[arg-type]
+    with pytest.raises(NotFoundError):
+        appoint(registry, "toy-lead", "newest", why="it is the newest")  # type: ignore[arg-type]
+    assert registry.appointed == []
+    assert promotion_log(registry).entries() == []  # type: ignore[arg-type]
+
+
+def test_rollback_goes_back_one_champion_each_time(tmp_path: Path, models: dict[str, RegisteredModel]) -> None:
+    registry = Registry(tmp_path, models["good"])
+    for version in ("1", "3", "2"):
+        appoint(registry, "toy-lead", version, why="for the test")  # type: ignore[arg-type]
+    done = [roll_back(registry, "toy-lead", why="odd answers", who="ops") for _ in range(2)]  # type: ignore[arg-type]
+    assert [(each.version, each.champion_before) for each in done] == [("3", "2"), ("1", "3")]
+    assert done[0].reason == "rolled back from version 2: odd answers"
+    assert registry.appointed == ["1", "3", "2", "3", "1"]
+    with pytest.raises(NotFoundError, match=r"knows no champion of 'toy-lead' before version 1.*promote VERSION"):
+        roll_back(registry, "toy-lead")  # type: ignore[arg-type]
+
+
+def test_rollback_trusts_no_log_that_was_cut_short(tmp_path: Path, models: dict[str, RegisteredModel]) -> None:
+    registry = Registry(tmp_path, models["good"])
+    for version in ("1", "3"):
+        appoint(registry, "toy-lead", version, why="for the test")  # type: ignore[arg-type]
+    log = promotion_log(registry)  # type: ignore[arg-type]
+    log.path.write_text(log.path.read_text().splitlines()[0] + "\n")
+    with pytest.raises(ContractError, match="was cut short or replaced"):
+        roll_back(registry, "toy-lead")  # type: ignore[arg-type]
+    assert registry.appointed == ["1", "3"]
+
+
+def test_an_alias_that_could_not_be_moved_is_logged_as_not_moved(
+    tmp_path: Path, models: dict[str, RegisteredModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry(tmp_path, models["worse"])
+
+    def away(name: str, version: str) -> None:
+        raise UnavailableError("The model registry is away")
+
+    monkeypatch.setattr(registry, "set_champion", away)
+    decision = decide(models["good"], holdout(), registry=registry, seed=1)  # type: ignore[arg-type]
+    assert not decision.promoted
+    assert decision.reason == "the alias could not be moved: The model registry is away."
+    entries = promotion_log(registry).entries()  # type: ignore[arg-type]
+    assert [(entry["promoted"], entry["kind"]) for entry in entries] == [(True, "gate"), (False, "not moved")]
+    with pytest.raises(UnavailableError, match="was not promoted"):
+        appoint(registry, "toy-lead", "1", why="for the test")  # type: ignore[arg-type]
+
+
+def test_every_check_of_the_gate_is_in_the_log(tmp_path: Path, models: dict[str, RegisteredModel]) -> None:
+    decision, registry = gate(tmp_path, models["good"], models["worse"], holdout())
+    entry = promotion_log(registry).entries()[0]  # type: ignore[arg-type]
+    names = ["log_loss", "value", "calibration", "segments", "latency"]
+    assert [check["name"] for check in entry["checks"]] == names
+    assert all(check["passed"] and check["words"] for check in entry["checks"])
+    assert entry["evidence"]["latency_budget_ms"] == 50.0
+    assert registry.sealed["toy-lead"].digest == entry["hash"]
+    assert decision.kind == "gate"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_worse_challenger_stays_out_whatever_rows_come(
+    tmp_path: Path, models: dict[str, RegisteredModel], seed: int
+) -> None:
+    columns = toy_columns(800, seed=200 + seed)
+    label = (np.random.default_rng(300 + seed).random(800) < toy_truth(columns)).astype(float)
+    rows = Holdout(columns=columns, label=label, entity=np.arange(800).astype(str), base_rate=0.28)
+    decision, registry = gate(tmp_path, models["worse"], models["good"], rows)
+    assert not decision.promoted
+    assert registry.appointed == []
