@@ -118,25 +118,94 @@ class DealProbability(_Scored, _DealFigures):
 
 
 class _Batch(_Answer):
-    not_found: list[str] = Field(description="Ids that the feature store does not know.")
-    model_name: str
-    model_version: str
-    alias: str
-    scored_at: datetime
-    as_of: datetime
-    request_id: str
+    not_found: list[str] = Field(description="Ids that the feature store does not know, or that are not yours.")
+    model_name: str = Field(description="Registered model.")
+    model_version: str = Field(description="Its version.")
+    alias: str = Field(description="Alias that the service follows.")
+    scored_at: datetime = Field(description="When the scores were made, by the clock on the wall, UTC.")
+    as_of: datetime = Field(description="The moment they were made for, UTC.")
+    request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
 
 
 class LeadScores(_Batch):
     """Scores of many leads, in the order asked."""
 
-    scores: list[LeadScore]
+    scores: list[LeadScore] = Field(description="One score per id found.")
 
 
 class DealProbabilities(_Batch):
     """Win probabilities of many deals, in the order asked."""
 
-    probabilities: list[DealProbability]
+    probabilities: list[DealProbability] = Field(description="One probability per id found.")
+
+
+class Qualification(_Answer):
+    """Hot, warm or cold, with the evidence."""
+
+    lead_id: str = Field(description="The lead.")
+    grade: str = Field(
+        description="What holds: a person's word where there is one, else the model's.", examples=["hot"]
+    )
+    model_grade: str = Field(description="What the probability says by `thresholds`.")
+    thresholds: dict[str, float] = Field(description="Least probability of each grade that was used.")
+    conversion_probability: float = Field(ge=0, le=1, description="Calibrated probability of converting.")
+    confidence: float = Field(ge=0, le=1, description="How far to trust the probability.")
+    evidence_for: list[str] = Field(description="What speaks for it, strongest first.")
+    evidence_against: list[str] = Field(description="What speaks against it, strongest first.")
+    override: Override | None = Field(description="What a person decided; null where nobody did.")
+    decision: int | None = Field(description="Number of the decision just recorded; null where none was.")
+    is_replay: bool = Field(description="True where this very request was recorded before, and not again.")
+    model_name: str = Field(description="Registered model.")
+    model_version: str = Field(description="Its version.")
+    alias: str = Field(description="Alias that the service follows.")
+    scored_at: datetime = Field(description="When the score was made, by the clock on the wall, UTC.")
+    as_of: datetime = Field(description="The moment it was made for, UTC.")
+    valid_until: datetime = Field(description="Ask again after this moment, UTC.")
+    request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
+
+
+class DealOverride(_Answer):
+    """A win probability that a person put in the model's place, or took back."""
+
+    opportunity_id: str = Field(description="The deal.")
+    win_probability: float = Field(ge=0, le=1, description="What holds now.")
+    model_win_probability: float = Field(ge=0, le=1, description="What the model says.")
+    override: Override | None = Field(description="What holds instead of the model's word; null once taken back.")
+    decision: int = Field(description="Number of the decision in the record.")
+    is_replay: bool = Field(description="True where this very request was recorded before, and not again.")
+    model_name: str = Field(description="Registered model.")
+    model_version: str = Field(description="Its version.")
+    alias: str = Field(description="Alias that the service follows.")
+    request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
+
+
+class DealAtRisk(_Answer):
+    """A deal and what may be lost with it."""
+
+    opportunity_id: str = Field(description="The deal.")
+    win_probability: float = Field(ge=0, le=1, description="What holds: a person's word where there is one.")
+    is_overridden: bool = Field(description="Whether a person decided it.")
+    risk_level: str = Field(description="The model's grade of the risk of not winning it.")
+    amount_usd: float | None = Field(description="Amount as entered, US dollars; null where none was.")
+    value_at_risk_usd: float | None = Field(description="Amount times the probability of not winning, US dollars.")
+    days_to_close_date: float | None = Field(description="Days until the close date as entered; null where none was.")
+    rep_id: str | None = Field(description="Rep who owns the deal.")
+    reasons: list[str] = Field(description="What speaks against it, strongest first.")
+
+
+class DealsAtRisk(_Answer):
+    """Open deals by value at risk, greatest first."""
+
+    deals: list[DealAtRisk] = Field(description="The deals.")
+    open_deals: int = Field(description="Open deals that the caller may see.")
+    value_at_risk_usd: float = Field(description="Value at risk of all of them that are due, US dollars.")
+    within_days: int = Field(description="Deals due within so many days were looked at.")
+    model_name: str = Field(description="Registered model.")
+    model_version: str = Field(description="Its version.")
+    alias: str = Field(description="Alias that the service follows.")
+    scored_at: datetime = Field(description="When the scores were made, by the clock on the wall, UTC.")
+    as_of: datetime = Field(description="The moment they were made for, UTC.")
+    request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
 
 
 class _Forecast(_Answer):
@@ -155,8 +224,8 @@ class _Forecast(_Answer):
 class Interval(_Answer):
     """Where the value will lie with the stated probability."""
 
-    lower: float | None
-    upper: float | None
+    lower: float | None = Field(description="Lower end; null where there is none.")
+    upper: float | None = Field(description="Upper end; null where there is none.")
 
 
 class ForecastValue(_Answer):
@@ -178,6 +247,9 @@ class ForecastValue(_Answer):
 class ForecastAnswer(_Forecast, ForecastValue):
     """A revenue forecast for one entity and period, with its intervals and what it is made of."""
 
+    adjustment: Override | None = Field(
+        None, description="What a person expects instead; null where nobody said. The model's own figures stay."
+    )
     request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
 
 
@@ -194,30 +266,33 @@ class ForecastSummary(_Forecast):
 class ServedModel(_Answer):
     """A model that this service answers with."""
 
-    task: str
-    name: str
-    alias: str
+    task: str = Field(description="lead, deal or forecast.")
+    name: str = Field(description="Registered model.")
+    alias: str = Field(description="Alias that it was found by: champion, or challenger on trial.")
     version: str | None = Field(description="Version in use; null where none could be loaded.")
     loaded_at: datetime | None = Field(description="When this process loaded it, UTC.")
     trained_at: datetime | None = Field(None, description="When it was trained, UTC.")
     feature_service: str | None = Field(None, description="Feature service it reads.")
     metrics: dict[str, float] = Field(default_factory=dict, description="Figures on later data than it was trained on.")
-    problem: str | None = Field(None, description="Why the newest champion is not in use, where it is not.")
+    previous_version: str | None = Field(None, description="Version kept ready for a roll-back; null for none.")
+    probed_cases: int = Field(0, description="Stored cases that it answered as at training before it was taken up.")
+    trial: str | None = Field(None, description="For a challenger: shadow or answer, and its share of the ids.")
+    problem: str | None = Field(None, description="Why the newest version is not in use, where it is not.")
 
 
 class Models(_Answer):
     """The models in use."""
 
-    workspace: str
-    models: list[ServedModel]
-    request_id: str
+    workspace: str = Field(description="Workspace that is served.")
+    models: list[ServedModel] = Field(description="One per task, and one per challenger on trial.")
+    request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
 
 
 class Check(_Answer):
     """One thing that has to be well for answers to be right."""
 
     name: str = Field(description="model:lead, store, features, registry, …")
-    ok: bool
+    ok: bool = Field(description="Whether it is well.")
     detail: str = Field(description="What was seen.")
     next_step: str | None = Field(None, description="What to do where it is not ok.")
 
@@ -225,8 +300,15 @@ class Check(_Answer):
 class Health(_Answer):
     """Whether answers can be trusted now."""
 
-    status: Literal["healthy"] = "healthy"
-    workspace: str
+    status: Literal["healthy"] = Field("healthy", description="Always healthy: what is not is a problem, 503.")
+    workspace: str = Field(description="Workspace that is served.")
     as_of: datetime = Field(description="The service's now, UTC.")
-    checks: list[Check]
-    request_id: str
+    checks: list[Check] = Field(description="Everything that was looked at.")
+    request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
+
+
+class Ready(_Answer):
+    """Every task served has a model."""
+
+    status: Literal["ready"] = Field("ready", description="Always ready: what is not is a problem, 503.")
+    request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common.errors import SourceError
 from common.settings import Settings
@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 
 def open_engine(
-    settings: Settings, workspace: Workspace, *, tasks: Sequence[str], log: PredictionLog | None = None
+    settings: Settings,
+    workspace: Workspace,
+    *,
+    tasks: Sequence[str],
+    log: PredictionLog | None = None,
+    override_of: Callable[[str, str], Mapping[str, Any] | None] = lambda _task, _id: None,
 ) -> Engine:
     """The engine of a workspace, with whatever champions there are loaded.
 
@@ -33,6 +38,7 @@ def open_engine(
         workspace: What to serve.
         tasks: `lead`, `deal`, `forecast`, or some of them.
         log: Where predictions are kept; None: nowhere.
+        override_of: What a person decided about a task's lead or deal, if anybody did.
     """
     from features.stream_clock import StreamClock
     from warehouse.store import Warehouse
@@ -60,7 +66,8 @@ def open_engine(
         trial=_trial(settings, workspace, registry, tasks=[task for task in slots if task in SCORED]),
         log=log,
         cached_scores=settings.serving.cached_scores,
-        find_sample=lambda task, at: _open_id(warehouse, task, at),
+        find_open=lambda task, at: _open_ids(warehouse, task, at),
+        override_of=override_of,
         # A local file answers within a fraction of a millisecond; a server may take its time, or never answer.
         reads_inline=settings.online_store.kind == "sqlite",
     )
@@ -110,12 +117,23 @@ def _open_forecasts(workspace: Workspace) -> Forecasts:
     return ForecastStore(workspace.forecasts)
 
 
-def _open_id(warehouse: Warehouse, task: str, at: datetime) -> str | None:
-    """Least id of what is open at a moment: any would do, but always the same one."""
+def _open_ids(warehouse: Warehouse, task: str, at: datetime) -> Sequence[str]:
+    """Ids of the deals that are open at a moment, in order; of leads, of which there may be millions, the first."""
     from features.spines import open_deal_spine, open_lead_spine
 
     find, key = (open_lead_spine, "lead_id") if task == "lead" else (open_deal_spine, "opportunity_id")
-    return min(find(warehouse, at)[key].to_pylist(), default=None)
+    ids: list[str] = sorted(find(warehouse, at)[key].to_pylist())
+    return ids[:1] if task == "lead" else ids
+
+
+def territories_of(warehouse: Warehouse) -> Mapping[str, str]:
+    """The territory that each rep works in, as known now; reps without one are absent."""
+    with warehouse.duckdb() as connection:
+        rows = connection.sql(
+            """SELECT rep_id, arg_max(territory_id, (event_timestamp, created_timestamp)) AS territory_id FROM reps
+            WHERE territory_id IS NOT NULL GROUP BY rep_id"""
+        ).fetchall()
+    return {str(rep): str(territory) for rep, territory in rows}
 
 
 def _left_out(workspace: Workspace, tasks: Sequence[str]) -> dict[str, str]:

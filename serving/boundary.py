@@ -23,7 +23,7 @@ from serving.fast_lane import TEMPLATES, FastLane
 from serving.guard import Guard, OverloadError, TooManyRequestsError
 from serving.metrics import ServiceMetrics
 from serving.problems import MEDIA_TYPE, Problem, headers_of, problem, problem_of
-from serving.rights import MAX_BODY_BYTES, right_of, takes_files
+from serving.rights import FILE_PATHS, MAX_BODY_BYTES, right_of, takes_files
 
 OTHER_PATH = "/{other}"
 BODY_SECONDS = 15.0
@@ -58,14 +58,24 @@ class Boundary:
         paths: Path templates of the product's routes, such as `/api/v1/leads/{lead_id}/score`.
         state: The inner application's state: `engine`, once it is loaded, answers in the fast lane.
         guard: Who may ask; by default whoever is on this machine.
+        metrics: What is counted.
+        files: The application for paths that take or give files, which BentoML's timeout would cut off.
     """
 
     def __init__(
-        self, app: Application, *, paths: Sequence[str], state: Any = None, guard: Guard | None = None
+        self,
+        app: Application,
+        *,
+        paths: Sequence[str],
+        state: Any = None,
+        guard: Guard | None = None,
+        metrics: ServiceMetrics | None = None,
+        files: Application | None = None,
     ) -> None:
         self.app = app
         self.guard = guard or Guard(Settings())
-        self.metrics = ServiceMetrics()
+        self.metrics = metrics or ServiceMetrics()
+        self._files = files
         self._state = state
         self._lane: FastLane | None = None
         self._patterns = [(re.compile(re.sub(r"\{[^}]+\}", "[^/]+", path) + "/?"), path) for path in paths]
@@ -125,7 +135,10 @@ class Boundary:
         }
         guard.waiting += 1
         try:
-            await self.app(inner, receive, exchange.send)
+            if self._files is not None and label in FILE_PATHS:
+                await self._files({**inner, "path": scope["path"]}, receive, exchange.send)
+            else:
+                await self.app(inner, receive, exchange.send)
         finally:
             guard.waiting -= 1
 

@@ -147,7 +147,7 @@ class Engine:
         open_forecasts: Opens the forecasts, where they are served.
         moment: The service's now.
         left_out: Why a task is not served here, for tasks that the workspace's source cannot have.
-        find_sample: Id of something open at a moment, whose features health looks at; None where nothing is open.
+        find_open: Ids of what is open at a moment, in order; health looks at the first one's features.
         trial: The challengers on trial beside the champions, if any are.
         log: Where predictions are kept; None: nowhere.
         override_of: What a person decided about a task's lead or deal, if anybody did.
@@ -164,7 +164,7 @@ class Engine:
         open_forecasts: Callable[[], Forecasts],
         moment: Moment,
         left_out: Mapping[str, str] | None = None,
-        find_sample: Callable[[str, datetime], str | None] | None = None,
+        find_open: Callable[[str, datetime], Sequence[str]] | None = None,
         trial: Trial | None = None,
         log: Sink | None = None,
         override_of: Callable[[str, str], Mapping[str, Any] | None] = lambda _task, _id: None,
@@ -184,11 +184,12 @@ class Engine:
         self.cache = ScoreCache(most=cached_scores)
         self.reads_inline = reads_inline
         self._open_features = open_features
-        self._find_sample = find_sample
+        self._find_open = find_open
         self._override_of = override_of
-        self._samples: dict[str, tuple[datetime | None, str | None]] = {}
+        self._open: dict[str, tuple[datetime, Sequence[str]]] = {}
         self._clock_at: float | None = None
         self._last_known = LastKnown()
+        self._trends: dict[str, Any] = {}
 
     def follow(self, stop: threading.Event, *, every_seconds: float = FOLLOW_SECONDS) -> None:
         """Follow the registry's aliases and the warehouse's clock until `stop` is set."""
@@ -200,11 +201,23 @@ class Engine:
         for slot in [*self.slots.values(), *self.trial.slots.values()]:
             slot.refresh(before_use=self._reopen)
         self._refresh_clock()
+        self._forget_old_trends()
         self.followed_at = datetime.now(UTC)
 
     def _reopen(self) -> None:
         if any(slot.current is not None for slot in self.slots.values()):
             self.features = self._open_features()
+
+    def _forget_old_trends(self) -> None:
+        """Scores say their trend since the newest batch: after another batch they are made anew."""
+        found = {
+            task: slot.current.scorer.week_ago()
+            for task, slot in self.slots.items()
+            if slot.current is not None and slot.current.scorer is not None
+        }
+        if any(found[task] is not self._trends.get(task) for task in found):
+            self._trends = found
+            self.cache.clear()
 
     def _refresh_clock(self) -> None:
         # Measured by the monotonic clock: the wall's may jump.
@@ -215,7 +228,7 @@ class Engine:
             self.moment.refresh()
             now = self.moment.now()
             for task in self.slots.keys() & set(SCORED):
-                self._refresh_sample(task, now)
+                self._refresh_open(task, now)
             self.clock_problem = None
         except SalienceError as error:
             self.clock_problem = error.what
@@ -235,14 +248,20 @@ class Engine:
         """Whether every task served has a model."""
         return bool(self.slots) and all(slot.current is not None for slot in self.slots.values())
 
-    def _refresh_sample(self, task: str, now: datetime) -> None:
-        found_at = self._samples.get(task, (None, None))[0]
-        if self._find_sample is not None and (found_at is None or abs(now - found_at) > SAMPLE_VALID):
-            self._samples[task] = (now, self._find_sample(task, now))
+    def _refresh_open(self, task: str, now: datetime) -> None:
+        known = self._open.get(task)
+        if self._find_open is not None and (known is None or abs(now - known[0]) > SAMPLE_VALID):
+            self._open[task] = (now, self._find_open(task, now))
 
     def sample(self, task: str) -> str | None:
         """Id of a lead or deal that is open now; None where none is. Looked for at start and when the clock moves."""
-        return self._samples.get(task, (None, None))[1]
+        ids = self.open_ids(task)
+        return ids[0] if ids else None
+
+    def open_ids(self, task: str) -> Sequence[str] | None:
+        """Ids of what was open when the clock last moved by an hour, in order; None while that is not known."""
+        known = self._open.get(task)
+        return None if known is None else known[1]
 
     def slot(self, task: str) -> ChampionSlot:
         """The slot of `task`.
@@ -289,12 +308,7 @@ class Engine:
             self._require_features(model, reading.answer)
             found, is_cached = scored_rows(task, model, reading, at=wall), False
             if not found:
-                raise NotFoundError(
-                    f"There is no {task} '{identifier}' in the feature store of {self.workspace}",
-                    next_step=f"check the id; a {task} that is new since the last materialization can be sent as a "
-                    "payload",
-                    field=f"{task}_id",
-                )
+                raise self._unknown(task, identifier)
             scored = found[0]
             if not is_last_known:
                 self.cache.put(key, scored, reading.mark)
@@ -391,6 +405,35 @@ class Engine:
             )
             self._keep(answered, kind="shadow", began=began)
 
+    def explain(self, task: str, identifier: str, *, request_id: str, may_see: MaySee = everything) -> Answered:
+        """The score of a stored lead or deal with every reason, computed exactly; see `score_one`."""
+        model, now = self.model_for(task, identifier), self.moment.now()
+        reading, is_last_known = self._read(self._service(model), [identifier], now=now)
+        self._require_features(model, reading.answer)
+        found = scored_rows(task, model, reading, at=datetime.now(UTC), exact=True)
+        if not found:
+            raise self._unknown(task, identifier)
+        may_see(found[0].owner)
+        return self._answered(found[0], now=now, request_id=request_id, is_cached=False, is_last_known=is_last_known)
+
+    def values_of(self, task: str, ids: Sequence[str], *, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Some features of stored leads or deals by id; those that a source lacks are absent."""
+        found: dict[str, dict[str, Any]] = {}
+        for start in range(0, len(ids), _CHUNK_IDS):
+            part = list(ids[start : start + _CHUNK_IDS])
+            reading, _ = self._read(self._service(self.slot(task).require()), part, now=self.moment.now())
+            known = [name for name in names if name in reading.answer.values]
+            for place, identifier in enumerate(reading.answer.ids):
+                found[identifier] = {name: reading.answer.values[name][place] for name in known}
+        return found
+
+    def _unknown(self, task: str, identifier: str) -> NotFoundError:
+        return NotFoundError(
+            f"There is no {task} '{identifier}' in the feature store of {self.workspace}",
+            next_step=f"check the id; a {task} that is new since the last materialization can be sent as a payload",
+            field=f"{task}_id",
+        )
+
     def owner_of(self, task: str, identifier: str) -> str | None:
         """The rep who owns a stored lead or deal; None where the store does not say.
 
@@ -399,9 +442,7 @@ class Engine:
         """
         reading, _ = self._read(self._service(self.slot(task).require()), [identifier], now=self.moment.now())
         if not reading.answer.found[0]:
-            raise NotFoundError(
-                f"There is no {task} '{identifier}' in the feature store of {self.workspace}", field=f"{task}_id"
-            )
+            raise self._unknown(task, identifier)
         return reading.owners[0]
 
     def forecast(self, *, level: str, entity_id: str | None, period: str) -> dict[str, Any]:

@@ -11,22 +11,12 @@ from starlette.concurrency import run_in_threadpool
 
 from common.settings import Settings
 from common.workspace import Workspace
-from serving.problems import MEDIA_TYPE
+from serving.asking import problems
 
 if TYPE_CHECKING:
     from features.stream_door import EventDoor, Taken
 
 MAX_PUSHED = 5_000
-_ABOUT = {
-    400: "The body is not JSON.",
-    413: "The body is too large.",
-    422: "The body is not a list of events.",
-    503: "Too much waits already; `Retry-After` says when to try again.",
-}
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": about, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
-    for status, about in _ABOUT.items()
-}
 _EXAMPLE = {
     "table": "lead_events",
     "row": {"lead_id": "L-000123", "kind": "pricing_view", "event_timestamp": "2026-01-05T09:30:00Z"},
@@ -41,7 +31,7 @@ Events = Annotated[
     ),
 ]
 
-events = APIRouter(prefix="/api/v1/events", tags=["events"], responses=_PROBLEMS)
+events = APIRouter(prefix="/api/v1/events", tags=["events"], responses=problems())
 
 
 class RefusedEvent(BaseModel):

@@ -9,6 +9,7 @@ from serving.aliases import ALIAS
 from serving.answers import Check, ServedModel
 from serving.champions import ChampionSlot
 from serving.engine import FOLLOW_SECONDS, NO_SUCH_ID, SCORED, Engine, Forecasts, Sink, away_errors
+from serving.probes import PROBED_ROWS
 
 _FOLLOWED_WITHIN = timedelta(seconds=max(30.0, 10 * FOLLOW_SECONDS))
 _MATERIALIZE = "run: salience features materialize"
@@ -32,8 +33,13 @@ def checks(engine: Engine) -> list[Check]:
 
 
 def served_models(engine: Engine) -> list[ServedModel]:
-    """The models in use."""
-    return [_served(slot) for slot in engine.slots.values()]
+    """The models in use, and the challengers on trial."""
+    trial = engine.trial
+    on_trial = f"{trial.mode}, {trial.share:.0%} of the ids"
+    return [
+        *(_served(slot) for slot in engine.slots.values()),
+        *(_served(slot, trial=on_trial) for slot in trial.slots.values()),
+    ]
 
 
 def _model(slot: ChampionSlot) -> Check:
@@ -109,21 +115,30 @@ def _forecast(forecasts: Forecasts) -> Check:
     return Check(name="forecasts", ok=True, detail=f"The newest forecast is {newest}")
 
 
-def _served(slot: ChampionSlot) -> ServedModel:
+def _served(slot: ChampionSlot, *, trial: str | None = None) -> ServedModel:
     current = slot.current
     if current is None:
         return ServedModel(
-            task=slot.task, name=slot.name, alias=ALIAS, version=None, loaded_at=None, problem=slot.problem
+            task=slot.task,
+            name=slot.name,
+            alias=slot.alias,
+            version=None,
+            loaded_at=None,
+            trial=trial,
+            problem=slot.problem,
         )
     manifest = current.scorer.manifest if current.scorer is not None else None
     return ServedModel(
         task=slot.task,
         name=slot.name,
-        alias=ALIAS,
+        alias=slot.alias,
         version=current.version,
         loaded_at=current.loaded_at,
         trained_at=datetime.fromisoformat(manifest.trained_at) if manifest is not None else None,
         feature_service=manifest.feature_service if manifest is not None else None,
         metrics=current.metrics,
+        previous_version=slot.previous.version if slot.previous is not None else None,
+        probed_cases=PROBED_ROWS if manifest is not None else 0,
+        trial=trial,
         problem=slot.problem,
     )

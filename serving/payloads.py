@@ -9,7 +9,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from warehouse.contracts import CONTRACTS, Column, Contract
 
-MAX_IDS = 500
+MAX_IDS = 10_000
+MAX_IDS_IN_ADDRESS = 500
 MAX_EVENTS = 5_000
 _EARLIER = "How it was before, each with its `event_timestamp`; left out, it counts as having always been as it is now."
 
@@ -116,7 +117,62 @@ class DealPayload(_Body):
 class Ids(_Body):
     """The leads or deals to score."""
 
-    ids: list[Id] = Field(min_length=1, max_length=MAX_IDS, description="Ids; one asked for twice is answered once.")
+    ids: list[Id] = Field(
+        min_length=1,
+        max_length=MAX_IDS,
+        description="Ids, at most 10 000; one asked for twice is answered once. For more, send a file to /api/v1/jobs.",
+        examples=[["L-000123", "L-000124"]],
+    )
+
+
+Justification = Annotated[str, StringConstraints(min_length=10, max_length=2_000, strip_whitespace=True)]
+
+
+class QualifyLead(_Body):
+    """How to qualify a lead, or what you decide instead of the model."""
+
+    grade: Literal["hot", "warm", "cold"] | None = Field(
+        None, description="Your word; null takes back the one before. Leave it out to ask for the model's."
+    )
+    justification: Justification | None = Field(
+        None, description="Why; needed with `grade`, at least 10 characters.", examples=["Signed a letter of intent."]
+    )
+    thresholds: dict[Literal["warm", "hot"], Annotated[float, Field(gt=0, lt=1)]] | None = Field(
+        None,
+        min_length=2,
+        description="Your own least probabilities of warm and hot; left out, the workspace's.",
+        examples=[{"warm": 0.1, "hot": 0.4}],
+    )
+
+    @model_validator(mode="after")
+    def _grade_needs_a_reason(self) -> QualifyLead:
+        if "grade" in self.model_fields_set and self.justification is None:
+            raise ValueError("`grade` needs a `justification` beside it")
+        if self.thresholds is not None and self.thresholds["warm"] >= self.thresholds["hot"]:
+            raise ValueError("`thresholds.warm` must lie below `thresholds.hot`")
+        return self
+
+
+class OverrideDeal(_Body):
+    """A win probability in place of the model's."""
+
+    win_probability: Annotated[float, Field(strict=True, ge=0, le=1)] | None = Field(
+        description="Your word, 0 to 1; null takes back the one before.", examples=[0.8]
+    )
+    justification: Justification = Field(
+        description="Why, at least 10 characters.", examples=["The board approved the budget on Monday."]
+    )
+
+
+class AdjustForecast(_Body):
+    """A figure in place of a forecast's expected value."""
+
+    value: Annotated[float, Field(strict=True, allow_inf_nan=False)] | None = Field(
+        description="What you expect, in the forecast's unit; null takes back the one before.", examples=[7_500_000.0]
+    )
+    justification: Justification = Field(
+        description="Why, at least 10 characters.", examples=["Two renewals were signed after the forecast was made."]
+    )
 
 
 class ForecastQuestion(_Body):

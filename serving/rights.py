@@ -9,12 +9,13 @@ _NEEDS: dict[tuple[str, str], Right] = {
     ("POST", "/api/v1/leads/{lead_id}/score"): "score",
     ("POST", "/api/v1/leads/scores/batch"): "score",
     ("GET", "/api/v1/leads/scores/batch"): "score",
-    ("POST", "/api/v1/leads/{lead_id}/explain"): "score",
+    ("GET", "/api/v1/leads/{lead_id}/explain"): "score",
     ("PUT", "/api/v1/leads/{lead_id}/qualify"): "override",
     ("POST", "/api/v1/deals/{deal_id}/score"): "score",
     ("POST", "/api/v1/deals/probabilities/batch"): "score",
     ("GET", "/api/v1/deals/probabilities/batch"): "score",
     ("GET", "/api/v1/deals/at-risk"): "score",
+    ("GET", "/api/v1/deals/{deal_id}/explain"): "score",
     ("PUT", "/api/v1/deals/{deal_id}/override"): "override",
     ("POST", "/api/v1/forecasts/revenue/generate"): "forecast",
     ("GET", "/api/v1/forecasts/{forecast_id}"): "forecast",
@@ -28,7 +29,8 @@ _NEEDS: dict[tuple[str, str], Right] = {
     ("GET", "/health"): "observe",
     ("GET", "/metrics"): "observe",
 }
-_FILES = frozenset({"/api/v1/jobs"})
+FILE_PATHS = frozenset({"/api/v1/jobs", "/api/v1/jobs/{job_id}/result"})
+"""Paths whose bodies or answers are files."""
 
 
 def right_of(method: str, label: str) -> Right:
@@ -43,4 +45,4 @@ def right_of(method: str, label: str) -> Right:
 
 def takes_files(label: str) -> bool:
     """Whether a path takes bodies of any size, which go to disk as they come."""
-    return label in _FILES
+    return label in FILE_PATHS

@@ -66,6 +66,11 @@ class ScoreCache:
         self.hits += 1
         return entry.scored
 
+    def clear(self) -> None:
+        """Forget all scores."""
+        with self._lock:
+            self._entries.clear()
+
     def put(self, key: tuple[str, str, str], scored: Scored, mark: Mark | None) -> None:
         """Keep a score; without a mark nothing could tell later that it still holds."""
         if mark is None or self._most == 0:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from features.repository import OnlineAnswer
 
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_SERIALIZE_NUMPY
+REASONS = 5
+"""Reasons a side."""
 PROBABILITIES = {"lead": "conversion_probability", "deal": "win_probability"}
 KEYS = {"lead": "lead_id", "deal": "opportunity_id"}
 
@@ -108,7 +110,7 @@ class Scored:
         return self.fixed + b"," + to_json(added)[1:]
 
 
-def scored_rows(task: str, champion: Champion, reading: Reading, *, at: datetime) -> list[Scored]:
+def scored_rows(task: str, champion: Champion, reading: Reading, *, at: datetime, exact: bool = False) -> list[Scored]:
     """Score what was found of a reading.
 
     Args:
@@ -116,6 +118,7 @@ def scored_rows(task: str, champion: Champion, reading: Reading, *, at: datetime
         champion: Whose scorer to use.
         reading: Features of some ids.
         at: The clock on the wall, UTC.
+        exact: Whether the library itself computes every reason there is, instead of tables the strongest.
     """
     answer, scorer = reading.answer, champion.scorer_or_raise()
     rows = [row for row, is_found in enumerate(answer.found) if is_found]
@@ -124,7 +127,8 @@ def scored_rows(task: str, champion: Champion, reading: Reading, *, at: datetime
     names = scorer.manifest.feature_names
     is_all = len(rows) == len(answer.ids)
     columns = {name: answer.values[name] if is_all else [answer.values[name][row] for row in rows] for name in names}
-    records = scorer.record(columns, ids=[answer.ids[row] for row in rows], at=at)
+    ids = [answer.ids[row] for row in rows]
+    records = scorer.record(columns, ids=ids, at=at, top=len(names) if exact else REASONS, exact=exact)
     stamp = {"model_name": champion.name, "model_version": champion.version, "alias": champion.alias}
     return [
         Scored(

@@ -9,7 +9,6 @@ services, so telemetry goes off here, before BentoML is imported.
 from __future__ import annotations
 
 import gc
-import threading
 from typing import Any, ClassVar
 
 from common.telemetry import disable_telemetry
@@ -23,13 +22,19 @@ from fastapi import FastAPI  # noqa: E402
 from common.settings import Settings  # noqa: E402
 from common.workspace import Workspace  # noqa: E402
 from serving.asgi import Application  # noqa: E402
-from serving.assembly import open_engine  # noqa: E402
+from serving.assembly import open_engine, territories_of  # noqa: E402
 from serving.boundary import Boundary, RealPath  # noqa: E402
+from serving.decisions import DecisionRecord  # noqa: E402
 from serving.engine import Engine  # noqa: E402
 from serving.event_routes import EventWorker  # noqa: E402
 from serving.guard import Guard  # noqa: E402
+from serving.jobs import JobStarter  # noqa: E402
+from serving.lean import settle, use_few_arenas, without_sklearn  # noqa: E402
+from serving.metrics import ServiceMetrics  # noqa: E402
 from serving.prediction_log import PredictionLog  # noqa: E402
 from serving.routes import TASKS, build_app, paths_of  # noqa: E402
+from serving.upkeep import Upkeep  # noqa: E402
+from warehouse.store import Warehouse  # noqa: E402
 
 
 def _config() -> dict[str, Any]:
@@ -49,7 +54,15 @@ class BoundedService(Service[Any]):  # type: ignore[misc]
         """BentoML's application, wrapped."""
         app: Application = super().to_asgi(is_main=is_main)
         inner = self.inner.app
-        return Boundary(app, paths=paths_of(inner), state=inner.state, guard=inner.state.guard)
+        inner.state.metrics = ServiceMetrics()
+        return Boundary(
+            app,
+            paths=paths_of(inner),
+            state=inner.state,
+            guard=inner.state.guard,
+            metrics=inner.state.metrics,
+            files=inner,
+        )
 
 
 class ModelService:
@@ -60,22 +73,31 @@ class ModelService:
     engine: Engine
 
     def __init__(self) -> None:
-        settings = Settings()
+        settings, state = Settings(), self.app.state
         workspace = Workspace.of(settings)
+        use_few_arenas()
         self._log = PredictionLog(workspace) if settings.serving.keeps_log else None
-        self.engine = open_engine(settings, workspace, tasks=self.tasks, log=self._log)
+        state.decisions, state.jobs = DecisionRecord(workspace), JobStarter(settings, workspace)
+        with without_sklearn():
+            self.engine = open_engine(
+                settings, workspace, tasks=self.tasks, log=self._log, override_of=state.decisions.override_of
+            )
         self._events = EventWorker(settings, workspace)
-        self.app.state.engine, self.app.state.door = self.engine, self._events.door
-        self._stop = threading.Event()
-        self._watcher = threading.Thread(target=self.engine.follow, args=(self._stop,), name="follow", daemon=True)
-        self._watcher.start()
+        self._upkeep = Upkeep(
+            self.engine,
+            guard=state.guard,
+            decisions=state.decisions,
+            jobs=state.jobs,
+            metrics=state.metrics,
+            log=self._log,
+            read_territories=None if state.guard.is_open else lambda: territories_of(Warehouse(workspace.warehouse)),
+        )
+        self._upkeep.start()
         self.engine.trial.start()
         if self._log is not None:
             self._log.start()
-        # What is loaded now lives as long as the process: never scan it again, and collect seldom (p99 250 -> 2 ms).
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 50, 1_000)
+        state.engine, state.door = self.engine, self._events.door
+        settle()
 
     def __is_ready__(self) -> bool:
         """BentoML's /readyz: whether requests can be answered."""
@@ -83,9 +105,8 @@ class ModelService:
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def stop_following(self) -> None:
-        """End the threads that follow the registry and work on events."""
-        self._stop.set()
-        self._watcher.join(timeout=5)
+        """End the threads, and write down what they hold."""
+        self._upkeep.stop()
         self._events.stop()
         self.engine.trial.stop()
         if self._log is not None:

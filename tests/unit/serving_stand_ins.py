@@ -15,10 +15,13 @@ import numpy as np
 
 from common.errors import InputError, NotFoundError, UnavailableError
 from common.settings import Settings
+from common.workspace import Workspace
 from serving.aliases import Aliased
 from serving.boundary import Boundary, RealPath
 from serving.champions import ChampionSlot
+from serving.decisions import DecisionRecord
 from serving.engine import Engine
+from serving.jobs import JobStarter
 from serving.moment import Moment
 from serving.routes import TASKS, build_app, paths_of
 from serving.stored_features import Mark, Reading
@@ -277,16 +280,19 @@ def stand(
         loads = {} if task != "forecast" else {"load": None}
         slots[task] = ChampionSlot(task, name=f"toy-{task}", registry=registry, **loads)
     moment = Moment(Settings(), Clock())
+    decisions = DecisionRecord(Workspace("toy", folder))
     engine = Engine(
         "toy",
         slots=slots,
         open_features=lambda: features,
         open_forecasts=lambda: forecasts,
         moment=moment,
-        find_sample=lambda _task, _at: sample,
+        override_of=decisions.override_of,
+        find_open=lambda _task, _at: [sample] if sample else [],
     )
     engine.refresh()
     app = build_app(tasks, title="toy", about="toy")
-    app.state.engine = engine
+    app.state.engine, app.state.decisions = engine, decisions
+    app.state.jobs = JobStarter(Settings(), Workspace("toy", folder))
     client = Client(Boundary(RealPath(app), paths=paths_of(app), state=app.state))
     return Stand(engine, client, registry, features, forecasts)
