@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.evaluation import rank_scores
-from training.resampling import entity_codes
+from training.resampling import count_distinct, entity_codes
 
 Vector = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -118,7 +118,7 @@ def reliability_bins(label: Vector, probability: Vector, entity: NDArray[Any], *
     found = []
     for index in range(count):
         chosen = place == index
-        rate, entities = float(label[chosen].mean()), len(np.unique(code[chosen]))
+        rate, entities = float(label[chosen].mean()), count_distinct(code[chosen])
         low, high = wilson(rate, entities)
         found.append(
             Bin(
@@ -189,7 +189,7 @@ def calibration_by_month(
     for month in np.unique(months):
         chosen = months == month
         rate = float(label[chosen].mean())
-        low, high = wilson(rate, len(np.unique(code[chosen])))
+        low, high = wilson(rate, count_distinct(code[chosen]))
         found.append(
             Period(
                 month=str(month),

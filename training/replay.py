@@ -105,11 +105,11 @@ def replay_quarter(
     per_week = round(capacity) if capacity >= 1 else max(1, round(capacity * len(in_queue) / weeks))
     generator = np.random.default_rng(seed)
 
-    def work(score: Vector) -> list[Rows]:
-        return _work(queues, code, score, per_week=per_week, tie=generator.random(len(label)))
+    def work(score: Vector | None) -> list[Rows]:
+        return _work(queues, code, score, per_week=per_week, generator=generator)
 
     picks = {name: work(score) for name, score in orders.items()}
-    chances = [work(np.zeros(len(label))) for _ in range(_CHANCE_RUNS)]
+    chances = [work(None) for _ in range(_CHANCE_RUNS)]
     by_chance = np.array([[label[rows].sum() for rows in picked] for picked in chances])
     caught = {name: [float(label[rows].sum()) for rows in picked] for name, picked in picks.items()}
     totals = {name: Metric(sum(found)) for name, found in caught.items()}
@@ -152,13 +152,18 @@ def _queues(code: Rows, as_of: NDArray[np.datetime64], *, start: np.datetime64, 
     return queues
 
 
-def _work(queues: list[Rows], code: Rows, score: Vector, *, per_week: int, tie: Vector) -> list[Rows]:
-    """Rows worked in each week."""
+def _work(
+    queues: list[Rows], code: Rows, score: Vector | None, *, per_week: int, generator: np.random.Generator
+) -> list[Rows]:
+    """Rows worked in each week: the highest scores, in any order within ties; without a score, any."""
     is_done = np.zeros(int(code.max()) + 1, dtype=bool)
     picked = []
     for queue in queues:
         rows = queue[~is_done[code[queue]]]
-        chosen = rows[np.lexsort((tie[rows], -score[rows]))[:per_week]]
+        chosen = generator.permutation(rows)
+        if score is not None:
+            chosen = chosen[np.argsort(-score[chosen], kind="stable")]
+        chosen = chosen[:per_week]
         is_done[code[chosen]] = True
         picked.append(chosen)
     return picked

@@ -29,6 +29,11 @@ def entity_codes(entity: NDArray[Any]) -> Codes:
     return np.asarray(pd.factorize(np.asarray(entity))[0], dtype=np.int64)
 
 
+def count_distinct(code: Codes) -> int:
+    """How many different numbers there are among some entity codes; no sorting, unlike `np.unique`."""
+    return int(np.count_nonzero(np.bincount(code)))
+
+
 @dataclass(frozen=True)
 class Resample:
     """Replicates of a set of rows; made by `resample`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ from training.reporting.contents import (
 from training.reporting.segmentation import report_segments
 from training.reporting.verdict import Evidence, judge
 from training.reporting.words import answer_words, note_sentence
-from training.resampling import resample
+from training.resampling import count_distinct, entity_codes, resample
 from training.results import Metric
 from training.segment_bias import bias_notes, figures_by_segment
 from training.study import StudyResult
@@ -81,10 +82,10 @@ class ReportInputs:
     worth_unit: str | None = None
     versions: Mapping[str, str] | None = None
 
-    @property
-    def entity(self) -> NDArray[np.object_]:
-        """Lead or deal of each test row."""
-        return np.asarray(self.frame.entity[self.partition.test])
+    @cached_property
+    def entity(self) -> NDArray[np.int64]:
+        """A number for the lead or deal of each test row; numbers are counted faster than names."""
+        return entity_codes(self.frame.entity[self.partition.test])
 
     @property
     def as_of(self) -> NDArray[np.datetime64]:
@@ -326,7 +327,7 @@ def _brief(value: object) -> str:
 def _facts(inputs: ReportInputs) -> dict[str, str]:
     context, partition, developed = inputs.context, inputs.partition, inputs.developed
     thing = "leads" if context.recipe.task == "lead" else "deals"
-    tested = len(set(inputs.entity.tolist()))
+    tested = count_distinct(inputs.entity)
     facts = {
         "Source": f"{inputs.source}, known until {context.cut:%Y-%m-%d %H:%M} UTC",
         "Question": f"does the {thing[:-1]} {'convert' if thing == 'leads' else 'close as won'} within "

@@ -13,7 +13,7 @@ from training.evaluation import rank_scores
 from training.manifest import FeatureEntry
 from training.reporting.contents import Part, Shape, ShapeBin
 from training.reporting.words import brief_about
-from training.resampling import entity_codes
+from training.resampling import count_distinct, entity_codes
 from training.themes import theme_of
 from training.wording import write_value
 
@@ -174,7 +174,7 @@ def shapes(
 
 def _bin(name: str, chosen: NDArray[np.bool_], label: Vector, probability: Vector, code: NDArray[np.int64]) -> ShapeBin:
     rate = float(label[chosen].mean())
-    low, high = wilson(rate, len(np.unique(code[chosen])))
+    low, high = wilson(rate, count_distinct(code[chosen]))
     return ShapeBin(
         label=name,
         rows=int(chosen.sum()),
