@@ -138,6 +138,7 @@ def outcome_record(outcome: TrainingOutcome) -> dict[str, Any]:
         "decision": asdict(outcome.decision),
         "report": str(outcome.report),
         "warnings": list(outcome.warnings),
+        "verdict": None if outcome.verdict is None else asdict(outcome.verdict),
         "reused": list(outcome.reused),
         "outputs": [str(outcome.bundle), str(outcome.report)],
         **{name: getattr(outcome, name) for name in _FORECAST_PARTS if hasattr(outcome, name)},

@@ -13,12 +13,15 @@ from flows.screen import print_forecast, print_quality
 if TYPE_CHECKING:
     from rich.console import Console
 
+_STATUS_COLOUR = {"ready": "green", "usable with care": "yellow", "not ready": "red", "no signal found": "red"}
+
 
 def print_training(console: Console, record: Mapping[str, Any]) -> None:
     """A training's outcome."""
     decision = record["decision"]
     colour, word = ("green", "is the champion now") if decision["promoted"] else ("yellow", "stays out")
     console.print(f"[bold]{escape(record['model'])} version {record['version']}[/] [{colour}]{word}[/]")
+    _print_verdict(console, record.get("verdict"))
     task = record["task"]
     if task == "forecast":
         print_forecast(console, record)
@@ -31,6 +34,19 @@ def print_training(console: Console, record: Mapping[str, Any]) -> None:
     model = "" if task == "lead" else f" --model {task}"
     suffix = model + _source(record["model"], task)
     console.print(f"[bold]Next[/]    salience models show {record['version']}{suffix}   or   salience models list")
+
+
+def _print_verdict(console: Console, verdict: Mapping[str, Any] | None) -> None:
+    """The report's verdict: whether the model can be worked with, why, and what to do."""
+    if verdict is None:
+        return
+    status = verdict["status"]
+    console.print()
+    console.print(f"[bold {_STATUS_COLOUR[status]}]{status.capitalize()}[/]")
+    for sentence in verdict["sentences"]:
+        console.print(f"  {escape(sentence)}", soft_wrap=True)
+    for action in verdict["actions"]:
+        console.print(f"  → {escape(action)}", soft_wrap=True)
 
 
 def _source(name: str, task: str) -> str:

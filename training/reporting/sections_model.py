@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from common.page_style import table
@@ -18,6 +18,13 @@ _KINDS = {
     "logistic": "regularised logistic regression",
     "blend": "blend of the best",
     "scorecard": "scorecard of own making",
+}
+
+_AGREEMENT: dict[str, tuple[str, Callable[[float], str]]] = {
+    "top_theme": ("the strongest theme is the same", percent),
+    "top_feature": ("the feature that speaks for it is the same", percent),
+    "sign_of_top_three": ("the three strongest themes point the same way", percent),
+    "greatest_error": ("greatest difference in log-odds of a theme", "{:.2g}".format),
 }
 
 
@@ -62,7 +69,7 @@ def _parts(title: str, parts: Sequence[Part]) -> str:
         [f"{escape(part.name)}<small>{escape(part.about)}</small>", bar(part.share), escape(part.direction)]
         for part in parts
     ]
-    return table([title, "Share", "Strongest in it"], rows, words=("Strongest in it",))
+    return table([title, "Share", "Strongest in it"], rows, whole=("Strongest in it",))
 
 
 def _shape_numbers(contents: ReportContents) -> str:
@@ -84,8 +91,17 @@ def _shape_numbers(contents: ReportContents) -> str:
 def _reasons(contents: ReportContents) -> str:
     if not contents.reasons:
         return ""
-    rows = [[escape(name.replace("_", " ")), f"{value:.3f}"] for name, value in contents.reasons.items()]
-    return "<h3>Do the fast reasons agree with the exact ones?</h3>" + table(["Measure", "Value"], rows)
+    rows = [
+        [escape(words), form(contents.reasons[name])]
+        for name, (words, form) in _AGREEMENT.items()
+        if name in contents.reasons
+    ]
+    count = contents.reasons.get("rows", 0.0)
+    return (
+        "<h3>Do the fast reasons agree with the exact ones?</h3>"
+        + table(["Measured", "Value"], rows)
+        + soft(f"On {count:,.0f} rows: the reasons in every answer come from tables, the exact ones from the library.")
+    )
 
 
 def leaks(contents: ReportContents) -> str:

@@ -10,7 +10,7 @@ from training.capacity import CHANCE, AtCapacity
 from training.replay import Replay
 from training.reporting.contents import Capacity, ReportContents
 from training.reporting.markup import folded, picture, soft
-from training.reporting.words import answer_words, percent
+from training.reporting.words import answer_words, percent, signed_count
 from training.results import Metric
 
 _MODEL = "model"
@@ -105,10 +105,12 @@ def _count(metric: Metric) -> str:
 
 def _signed(metric: Metric) -> str:
     if metric.low is None or metric.high is None:
-        return f"{metric.value:+,.0f}"
-    value = f"{metric.value:+,.0f}"
+        return signed_count(metric.value)
+    value = signed_count(metric.value)
     is_sure = metric.low * metric.high > 0
-    return (f"<b>{value}</b>" if is_sure else value) + f"<small>{metric.low:+,.0f} to {metric.high:+,.0f}</small>"
+    return (
+        f"<b>{value}</b>" if is_sure else value
+    ) + f"<small>{signed_count(metric.low)} to {signed_count(metric.high)}</small>"
 
 
 def replay(contents: ReportContents, pictures: Mapping[str, str]) -> str:
@@ -129,7 +131,10 @@ def replay(contents: ReportContents, pictures: Mapping[str, str]) -> str:
     )
     ahead = table(
         ["More than", "In all", "95 % interval"],
-        [[escape(answer_words(name)), f"{metric.value:+,.0f}", _span(metric)] for name, metric in found.ahead.items()],
+        [
+            [escape(answer_words(name)), signed_count(metric.value), _span(metric)]
+            for name, metric in found.ahead.items()
+        ],
     )
     caution = (
         "It counts outcomes as they came under the old way of working: what working other "
@@ -151,4 +156,4 @@ def _weeks(found: Replay, names: list[str]) -> str:
 def _span(metric: Metric) -> str:
     if metric.low is None or metric.high is None:
         return ""
-    return f"{metric.low:+,.0f} to {metric.high:+,.0f}"
+    return f"{signed_count(metric.low)} to {signed_count(metric.high)}"

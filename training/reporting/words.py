@@ -73,3 +73,13 @@ def with_interval(metric: Metric | None, form: str = ".3f") -> tuple[str, str]:
 
 
 STATUS_COLOUR = {"ready": "good", "usable with care": "unsure", "not ready": "bad", "no signal found": "bad"}
+
+
+def signed_count(value: float) -> str:
+    """A difference of counts with its sign; what rounds to nothing has none.
+
+    Example:
+        >>> signed_count(-0.2), signed_count(12.6)
+        ('0', '+13')
+    """
+    return f"{round(value):+,d}" if round(value) else "0"
