@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +40,17 @@ FEATURES = ("count_pricing_view_30d", "employee_count")
 
 def write_bundle(folder: Path, *, task: str = "lead", version: str = "1", slope: float = 1.0) -> Path:
     """A bundle of 20 small trees on two features; a higher `slope` gives other probabilities."""
+    shutil.copytree(_bundle(task, version, slope), folder, dirs_exist_ok=True)
+    return folder
+
+
+@cache
+def _bundle(task: str, version: str, slope: float) -> Path:
+    """The same, made once in a run of the tests."""
+    folder = Path(tempfile.mkdtemp(prefix="salience-bundle-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     import lightgbm
 
-    folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(7)
     matrix = random.normal(size=(400, 2))
     label = (slope * matrix[:, 0] + random.normal(size=400) > 0).astype(float)
@@ -259,6 +271,7 @@ class Stand:
     """A service around the stand-ins, and a client of it."""
 
     engine: Engine
+    app: Any
     client: Client
     registry: Registry
     features: Features
@@ -295,4 +308,4 @@ def stand(
     app.state.engine, app.state.decisions = engine, decisions
     app.state.jobs = JobStarter(Settings(), Workspace("toy", folder))
     client = Client(Boundary(RealPath(app), paths=paths_of(app), state=app.state))
-    return Stand(engine, client, registry, features, forecasts)
+    return Stand(engine, app, client, registry, features, forecasts)
