@@ -23,9 +23,11 @@ from training.plain_trees import Grid, Node, Split, make_grid, splits_of
 
 Matrix = NDArray[np.float64]
 
-BLOCK_BITS = 10
-MOST_BITS = 12
-"""A leaf that rests on more features than this takes the deepest ones for one."""
+MOST_BITS = 10
+"""Conditions that a block may rest on. Of a leaf with more features, those that most rows pass count as passed."""
+LEAST_BITS = 6
+MOST_BYTES = 96_000_000
+"""Larger tables are made with fewer bits: trees of many leaves then cost a little agreement, not memory."""
 
 _CHUNK_ROWS = 2_048
 _FEW_ROWS = 32
@@ -183,19 +185,23 @@ class _Block:
 
 
 def build_tables(
-    trees: Sequence[Node], *, columns: Sequence[int], is_single: bool, block_bits: int = BLOCK_BITS
+    trees: Sequence[Node], *, columns: Sequence[int], is_single: bool, most_bytes: int = MOST_BYTES
 ) -> PatternTables:
-    """Make the tables of a model.
+    """Make the tables of a model: exact as long as no leaf rests on more than `MOST_BITS` features, and they fit.
 
     Args:
         trees: Its trees; the leaves' values are log-odds.
         columns: Column that each feature of the model counts for.
         is_single: Whether the model rounds values to single precision.
-        block_bits: Conditions that a block of more than one leaf may rest on.
+        most_bytes: Size that the table should not exceed.
     """
     grid = make_grid(trees, features=len(columns), is_single=is_single)
     width = max(columns, default=-1) + 1
-    blocks = [block for tree in trees for block in _blocks(tree, {}, grid, block_bits)]
+    blocks: list[_Block] = []
+    for most_bits in range(MOST_BITS, LEAST_BITS - 1, -1):
+        blocks = [block for tree in trees for block in _blocks(tree, {}, grid, most_bits)]
+        if 4 * width * sum(2 ** len(block.bits) for block in blocks) <= most_bytes:
+            break
     tables = [_table(block, columns, width) for block in blocks]
     used = sorted({feature for block in blocks for feature, _ in block.bits})
     pairs = sorted(
@@ -233,23 +239,22 @@ def _part(block: _Block, feature: int) -> NDArray[np.uint16]:
     return part
 
 
-def _blocks(node: Node, path: dict[int, _Condition], grid: Grid, block_bits: int) -> Iterator[_Block]:
+def _blocks(node: Node, path: dict[int, _Condition], grid: Grid, most_bits: int) -> Iterator[_Block]:
     """Blocks of the leaves below a node, which a row reaches by passing `path`."""
     inner = list(splits_of(node))
-    if isinstance(node, Split) and len(path) + len(inner) > block_bits:
+    if isinstance(node, Split) and len(path) + len(inner) > most_bits:
         for below, condition in _ways(node, grid):
-            onward = dict(path)
-            # The deepest feature stands last.
-            before = onward.pop(node.feature, None)
-            onward[node.feature] = condition if before is None else before.and_then(condition)
-            yield from _blocks(below, onward, grid, block_bits)
+            before = path.get(node.feature)
+            here = condition if before is None else before.and_then(condition)
+            yield from _blocks(below, {**path, node.feature: here}, grid, most_bits)
         return
     if not path and not inner:
         return
-    path = _merged(path)
-    bits = [(feature, condition.passes) for feature, condition in path.items()]
+    asked = sorted(path, key=lambda feature: path[feature].share)[:most_bits]
+    bits = [(feature, path[feature].passes) for feature in asked]
     needs: dict[int, tuple[list[int], list[int], float]] = {
-        feature: ([bit], [], condition.share) for bit, (feature, condition) in enumerate(path.items())
+        feature: ([asked.index(feature)] if feature in asked else [], [], condition.share)
+        for feature, condition in path.items()
     }
     leaves: list[tuple[float, dict[int, tuple[list[int], list[int], float]]]] = []
     _gather(node, needs, grid, bits, leaves)
@@ -262,15 +267,6 @@ def _ways(split: Split, grid: Grid) -> tuple[tuple[Node, _Condition], tuple[Node
         (split.left, _Condition(left, split.left_share)),
         (split.right, _Condition(~left, 1.0 - split.left_share)),
     )
-
-
-def _merged(path: dict[int, _Condition]) -> dict[int, _Condition]:
-    """At most `MOST_BITS` features: the deepest ones beyond count as passed, their shares with the last one kept."""
-    kept = dict(list(path.items())[:MOST_BITS])
-    for feature in list(path)[MOST_BITS:]:
-        last = next(reversed(kept))
-        kept[last] = _Condition(kept[last].passes, kept[last].share * path[feature].share)
-    return kept
 
 
 def _gather(
@@ -308,7 +304,7 @@ def _table(block: _Block, columns: Sequence[int], width: int) -> Matrix:
         passed = np.stack(
             [
                 np.logical_and.reduce(
-                    [patterns >> bit & 1 == 1 for bit in ones] + [patterns >> bit & 1 == 0 for bit in zeros]
+                    [patterns >= 0, *(patterns >> b & 1 == 1 for b in ones), *(patterns >> b & 1 == 0 for b in zeros)]
                 )
                 for ones, zeros, _ in needs.values()
             ],
