@@ -159,7 +159,8 @@ def join(folder: Path, *, runs: int, feast_limit_gb: float = 0) -> dict[str, lis
         limit = int(feast_limit_gb * 2**30)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         return timed({"feast": retrieve}, runs=runs)
-    return timed({"ours": retrieve, "limit": lambda: _join_by_hand(folder, spine)}, runs=runs)
+    parts = {"ours": retrieve, "limit": lambda: _join_by_hand(folder, spine), "scan": lambda: _scan(folder)}
+    return timed(parts, runs=runs)
 
 
 def _join_by_hand(folder: Path, spine: Any) -> None:
@@ -176,6 +177,15 @@ def _join_by_hand(folder: Path, spine: Any) -> None:
         connection.register("s", spine)
         table = connection.sql(f"SELECT s.*, {columns} FROM s {joins}").to_arrow_table()
     require(table.num_rows == spine.num_rows, "the join by hand lost rows")
+
+
+def _scan(folder: Path) -> None:
+    """Every column of the four views read once, and nothing more: no join can take less."""
+    from warehouse.views import open_connection
+
+    with open_connection() as connection:
+        for view in join_views():
+            connection.execute(f"SELECT max(hash(COLUMNS(*))) FROM '{folder / view.name}.parquet'").fetchall()
 
 
 def make_wide(folder: Path, *, rows: int, name: str = WIDE) -> None:
@@ -374,23 +384,28 @@ def _write_parquet(path: Path, rows: Any) -> None:
 
 
 def stream(folder: Path, *, events: int, rate: int) -> dict[str, list[float]]:
-    """Events to fresh online features in a small world: as fast as they come, and the lag at a steady rate."""
-    from features.spines import open_lead_spine
+    """Events to fresh online features in a small world: as fast as they come, and the lag at a steady rate.
+
+    All tables that take events are pushed to, over all open leads and deals, and every view of theirs is computed.
+    """
     from features.streaming import StreamUpdater
 
     repository, settings, now = _world(folder)
-    leads = open_lead_spine(repository.warehouse, now)[KEY].to_pylist()
+    kinds = _kinds_of_event(repository.warehouse, now)
+    pushed = [_event(kinds, number, now) for number in range(2 * events)]
     updater = StreamUpdater(repository, settings)
-    pushed = [_event(leads, number, now) for number in range(2 * events)]
     door = updater._door
-    updater.step()
-    door.take(pushed[:events])
+    # A worker that runs has read what is open, and has compiled its maths.
+    updater._open()
+    taken = door.take(pushed[:events])
+    require(taken.accepted == events, f"events were refused: {taken.refused[:1]}")
     began = time.perf_counter()
     while updater.step():
         pass
     seconds = time.perf_counter() - began
     require(updater.figures.events == events, f"{updater.figures.events:,} events were worked on of {events:,}")
     updater.commit()
+    require(updater.figures.quarantined == 0, f"{updater.figures.quarantined:,} events broke their contract")
     lags = _lags(updater, door, pushed[events:], rate=rate)
     return {"ours": [seconds], "lag": lags, "feast": _push_by_feast(folder / "feast", events=min(events, 2_000))}
 
@@ -418,13 +433,48 @@ def _world(folder: Path) -> tuple[Any, Any, datetime]:
     return repository, settings, now
 
 
-def _event(leads: Sequence[str], number: int, now: datetime) -> dict[str, Any]:
-    moment = (now + timedelta(milliseconds=number)).isoformat()
-    kind = ("page_view", "email_open", "pricing_view")[number % 3]
-    lead = leads[number * 7919 % len(leads)]
+def _kinds_of_event(warehouse: Any, now: datetime) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    """Of each table that takes events: its name, its id's column, and rows to make events of.
+
+    They come in turn, by weight: five of ten events are of leads, three are activities, two new versions.
+    """
+    from features.spines import open_deal_spine, open_lead_spine
+
+    leads, deals = open_lead_spine(warehouse, now), open_deal_spine(warehouse, now)
+    events = [{KEY: lead, "kind": kind} for lead in leads[KEY].to_pylist() for kind in ("page_view", "email_open")]
+    deal_key = "opportunity_id"
+    activities = [{deal_key: deal, "kind": kind} for deal in deals[deal_key].to_pylist() for kind in ("call", "email")]
+    versions = [_newest(warehouse, table, spine) for table, spine in (("leads", leads), ("opportunities", deals))]
+    return [
+        *[("lead_events", "event_id", events)] * 5,
+        *[("activities", "activity_id", activities)] * 3,
+        ("leads", "", versions[0]),
+        ("opportunities", "", versions[1]),
+    ]
+
+
+def _newest(warehouse: Any, table: str, spine: Any) -> list[dict[str, Any]]:
+    """The newest versions of open things, as an application would send them back."""
+    key = spine.schema.names[0]
+    with warehouse.duckdb() as connection:
+        connection.register("open_ones", spine.select([key]))
+        rows = connection.sql(
+            f"SELECT * EXCLUDE (event_timestamp, created_timestamp) FROM {table} SEMI JOIN open_ones USING ({key}) "
+            f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY event_timestamp DESC, created_timestamp DESC) = 1"
+        ).to_arrow_table()
+    return [
+        {name: value if isinstance(value, str | int | float) else value.isoformat() for name, value in row.items()}
+        for row in ({name: value for name, value in row.items() if value is not None} for row in rows.to_pylist())
+    ]
+
+
+def _event(kinds: Sequence[tuple[str, str, list[dict[str, Any]]]], number: int, now: datetime) -> dict[str, Any]:
+    table, event_id, rows = kinds[number % len(kinds)]
+    identity = {event_id: f"bench-{number}"} if event_id else {}
+    row = rows[number * 7919 % len(rows)]
     return {
-        "table": "lead_events",
-        "row": {"event_id": f"bench-{number}", KEY: lead, "kind": kind, "event_timestamp": moment},
+        "table": table,
+        "row": {**row, **identity, "event_timestamp": (now + timedelta(milliseconds=number)).isoformat()},
     }
 
 

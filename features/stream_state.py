@@ -17,7 +17,7 @@ import pyarrow as pa
 from features.specs import ViewSpec
 from features.spines import OPEN_LEAD_STATUSES
 from features.stream_door import STREAMED
-from features.transform import SPINE, canonical_tables, compute, duckdb_sql, tables_read
+from features.transform import SPINE, answer, canonical_tables, compute, duckdb_sql, spine_shown, tables_read, view_sql
 from warehouse.as_known import versions_on_spine
 from warehouse.contracts import CONTRACTS
 from warehouse.delta_tables import AppendOnlyTable
@@ -101,6 +101,13 @@ class EntityState:
             else:
                 create_empty_view(self._connection, named)
 
+    def prepare(self) -> None:
+        """Compile the maths, which takes seconds of a process' first events otherwise."""
+        for view in self.views:
+            view_sql(view)
+        if self.join_key in _OPEN:
+            _open_sql(self.join_key)
+
     def admit_open(self) -> None:
         """Read the histories of all entities that any version says are open, which are those likely to be touched."""
         if self.join_key not in _OPEN:
@@ -164,9 +171,8 @@ class EntityState:
         self._connection.close()
 
     def _open_ones(self, moments: pa.Table) -> pa.Table:
-        self._connection.register(SPINE, moments)
-        rows = self._connection.sql(_open_sql(self.join_key)).to_arrow_table()
-        self._connection.unregister(SPINE)
+        with spine_shown(moments, self._connection):
+            rows = answer(_open_sql(self.join_key), self._connection)
         return rows.cast(moments.schema)
 
     def _narrow(self, moments: pa.Table) -> None:

@@ -16,9 +16,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -45,8 +46,11 @@ from warehouse.present import present
 if TYPE_CHECKING:
     from features.repository import FeatureRepository
 
-BATCH_EVENTS = 4_000
-"""At most so many events at once; a worker that keeps up takes what came in a tenth of a second."""
+BATCH_EVENTS = 10_000
+"""At most so many events at once; a worker that keeps up takes what came while it worked on those before.
+
+Half a second of a micro-batch is the same however few its events are, so one that has fallen behind catches up.
+"""
 PAUSE_SECONDS = 0.1
 COMMIT_SECONDS = 2.0
 COMMIT_EVENTS = 20_000
@@ -54,6 +58,9 @@ REFRESH_SECONDS = 15.0
 """At least so long between two computations of the views that rest on all rows."""
 _RETRY_SECONDS = 5.0
 _LAGS_KEPT = 100_000
+
+_Thing = TypeVar("_Thing")
+_Answer = TypeVar("_Answer")
 
 logger = logging.getLogger(__name__)
 
@@ -149,8 +156,9 @@ class StreamUpdater:
         self._open()
         rows = self._rows(batch)
         now = self._moment(rows.values())
-        for state in self._states:
-            self._update(state, rows, now)
+        for state, computed in zip(self._states, self._computed(rows, now), strict=True):
+            for view in state.views if computed else ():
+                self.figures.rows_online += put_online(self._online, view, computed[view.name])
         self._position = batch[-1].position
         self._waiting_events += len(batch)
         self.figures.events += len(batch)
@@ -174,8 +182,12 @@ class StreamUpdater:
         self._stale = self._stale or any(loaded.values())
         self._follow(loaded)
 
-    def refresh(self) -> None:
-        """Compute the views that rest on all rows for all their keys, at now, and put them online."""
+    def refresh(self, *, threads: int | None = None) -> None:
+        """Compute the views that rest on all rows for all their keys, at now, and put them online.
+
+        Args:
+            threads: Threads that it may take; default all.
+        """
         from features.online_keys import keys_to_materialize
         from features.transform import compute
 
@@ -185,6 +197,8 @@ class StreamUpdater:
         started = time.monotonic()
         views = [view for view in self.repository.served_views() if not is_own(view)]
         with self.warehouse.duckdb() as connection:
+            if threads is not None:
+                connection.execute(f"SET threads = {threads}")
             for name, moments in keys_to_materialize(self.warehouse, views, self._now).items():
                 view = next(each for each in views if each.name == name)
                 self.figures.rows_online += put_online(self._online, view, compute(view, moments, connection))
@@ -212,7 +226,7 @@ class StreamUpdater:
 
     def _refresh_aside(self) -> None:
         try:
-            self.refresh()
+            self.refresh(threads=1)  # the other cores are the stream's
         except (SalienceError, OSError) as error:
             self._stale, self._refreshed_at = True, time.monotonic()
             logger.warning("views of reps and segments were not refreshed: %s", error)
@@ -225,6 +239,7 @@ class StreamUpdater:
         self._snapshots = {table: snapshot_of(self.warehouse, table) for table in STREAMED}
         self._states = own_states(self.warehouse, self._snapshots)
         for state in self._states:
+            state.prepare()
             state.admit_open()
         self._now = self._begin()
 
@@ -237,15 +252,19 @@ class StreamUpdater:
 
     def _rows(self, batch: Sequence[QueuedEvent]) -> dict[str, pa.Table]:
         """The batch's rows by table that keep their contracts; all of them wait for the next commit."""
-        good: dict[str, pa.Table] = {}
         erasures = Erasures.of(self.warehouse.root)
-        for table in STREAMED:
-            contract = self.warehouse.contract(table)
-            offered = table_of(contract, [event.row for event in batch if event.table == table])
-            if offered.num_rows:
-                self._waiting.setdefault(table, []).append(offered)
-                kept = check_rows(offered, contract).good
-                good[table] = erasures.anonymise(kept, contract)
+        by_table: dict[str, list[dict[str, Any]]] = {}
+        for event in batch:
+            by_table.setdefault(event.table, []).append(event.row)
+        contracts = {table: self.warehouse.contract(table) for table in STREAMED if table in by_table}
+        offered = {table: table_of(contract, by_table[table]) for table, contract in contracts.items()}
+
+        def kept(table: str) -> pa.Table:
+            return erasures.anonymise(check_rows(offered[table], contracts[table]).good, contracts[table])
+
+        good = dict(zip(offered, side_by_side(kept, offered), strict=True))
+        for table, rows in offered.items():
+            self._waiting.setdefault(table, []).append(rows)
         return good
 
     def _moment(self, tables: Iterable[pa.Table]) -> datetime:
@@ -260,18 +279,20 @@ class StreamUpdater:
         self._clock.tell(self._now)
         return self._now
 
-    def _update(self, state: EntityState, rows: Mapping[str, pa.Table], now: datetime) -> None:
-        """Add the rows to their entities, and put the features of those that are open online."""
-        touched = touched_keys(state, rows)
-        if touched.num_rows == 0:
-            return
-        state.admit(touched)
-        for table, added in rows.items():
-            state.add(table, added)
-        moments = touched.append_column("as_of", pa.array([now] * touched.num_rows, UTC_MICROSECONDS))
-        computed = state.features(moments, open_only=True)
-        for view in state.views:
-            self.figures.rows_online += put_online(self._online, view, computed[view.name])
+    def _computed(self, rows: Mapping[str, pa.Table], now: datetime) -> list[dict[str, pa.Table]]:
+        """For each state, the features of the open entities that the rows are about, once these are added to them."""
+
+        def computed(state: EntityState) -> dict[str, pa.Table]:
+            touched = touched_keys(state, rows)
+            if touched.num_rows == 0:
+                return {}
+            state.admit(touched)
+            for table, added in rows.items():
+                state.add(table, added)
+            moments = touched.append_column("as_of", pa.array([now] * touched.num_rows, UTC_MICROSECONDS))
+            return state.features(moments, open_only=True)
+
+        return side_by_side(computed, self._states)
 
     def _follow(self, loaded: Mapping[str, int]) -> None:
         """Read the tables' new versions; if somebody else wrote too, what is held is read anew."""
@@ -289,6 +310,18 @@ class StreamUpdater:
             state.close()
         self._states, self._position = (), 0
         self._waiting, self._waiting_events = {}, 0
+
+
+def side_by_side(work: Callable[[_Thing], _Answer], things: Iterable[_Thing]) -> list[_Answer]:
+    """The work's answers for some things, each in a thread of its own; an error is raised when all have ended.
+
+    Most of a small micro-batch is DuckDB's planning, which takes one core.
+    """
+    waiting = list(things)
+    if not waiting:
+        return []
+    with ThreadPoolExecutor(len(waiting)) as pool:
+        return list(pool.map(work, waiting))
 
 
 def own_states(warehouse: Any, snapshots: Mapping[str, Snapshot]) -> tuple[EntityState, ...]:

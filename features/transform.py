@@ -6,6 +6,8 @@ files and one request's payload from memory. Compiling costs tens of millisecond
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -95,9 +97,8 @@ def compute(view: ViewSpec, moments: pa.Table, connection: duckdb.DuckDBPyConnec
     Raises:
         ContractError: if the maths lost or doubled a row.
     """
-    connection.register(SPINE, moments.select([view.join_key, "as_of"]))
-    rows = connection.sql(view_sql(view)).to_arrow_table()
-    connection.unregister(SPINE)
+    with spine_shown(moments.select([view.join_key, "as_of"]), connection):
+        rows = answer(view_sql(view), connection)
     if rows.num_rows != moments.num_rows:
         raise ContractError(
             f"View {view.name} gave another number of rows than it was asked for",
@@ -106,6 +107,29 @@ def compute(view: ViewSpec, moments: pa.Table, connection: duckdb.DuckDBPyConnec
         )
     rows = rows.append_column("event_timestamp", rows["as_of"]).append_column("created_timestamp", rows["as_of"])
     return rows.select(view.schema.names).cast(view.schema)
+
+
+@contextmanager
+def spine_shown(moments: pa.Table, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Moments (join key, as_of) as the table `spine` of a connection.
+
+    DuckDB plans the views' long queries over a table of its own much faster than over Arrow's.
+    """
+    connection.register("_moments", moments)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {SPINE} AS FROM _moments")
+    connection.unregister("_moments")
+    try:
+        yield
+    finally:
+        connection.execute(f"DROP TABLE IF EXISTS temp.{SPINE}")
+
+
+def answer(query: str, connection: duckdb.DuckDBPyConnection) -> pa.Table:
+    """Rows of a long query; a relation of DuckDB's would plan it twice, which is most of the time with few rows."""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE _answer AS {query}")
+    rows = connection.sql("FROM _answer").to_arrow_table()
+    connection.execute("DROP TABLE temp._answer")
+    return rows
 
 
 def stored_sql(view: ViewSpec, connection: duckdb.DuckDBPyConnection) -> str:
