@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +14,8 @@ from common.clock import utc
 IMPROVING, STEADY, DECLINING, UNKNOWN = "improving", "steady", "declining", "not enough info"
 
 TREND_OVER = timedelta(days=7)
+logger = logging.getLogger(__name__)
+
 STEADY_POINTS = 5.0
 """Less than this many points of 100 up or down is steady."""
 
@@ -85,8 +88,18 @@ class WeekAgoFile:
         except FileNotFoundError:
             return None
         if changed_at != self._read_at:
-            self._found, self._read_at = read_week_ago(self._file, self._task), changed_at
+            self._found, self._read_at = self._read(), changed_at
         return self._found
+
+    def _read(self) -> WeekAgo | None:
+        from pyarrow import ArrowException
+
+        try:
+            return read_week_ago(self._file, self._task)
+        except (OSError, ArrowException) as error:
+            # A score without its trend is better than none.
+            logger.warning("%s cannot be read, so no trend is told: %s", self._file, error)
+            return None
 
 
 def read_week_ago(file: Path, task: str) -> WeekAgo | None:
