@@ -11,6 +11,7 @@ import typer
 
 from flows.cli_features import app as features_app
 from flows.cli_models import app as models_app
+from flows.cli_monitor import app as monitor_app
 from flows.cli_probe import app as probe_app
 from flows.cli_train import TrialsOption
 from flows.cli_train import app as train_app
@@ -25,6 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(warehouse_app)
+app.add_typer(monitor_app)
 app.add_typer(train_app, name="train")
 app.add_typer(features_app, name="features")
 app.add_typer(models_app, name="models")

@@ -15,8 +15,8 @@ from flows.build_features import build_history, put_online
 from flows.caching import StepResult, file_fingerprint, fingerprint, run_step
 from flows.display import StepLine, StepList, make_console
 from flows.ingest_source import load_files
+from flows.monitor_models import watch_models
 from flows.parts import Platform, code_fingerprint
-from flows.report_drift import compare_windows
 from flows.score_open import score_everything_open
 from flows.screen import print_screen
 from flows.simulate_crm import SIMULATED, simulate_files
@@ -121,7 +121,7 @@ def _use(demo: Demo, *, classifiers: bool) -> None:
     if classifiers:
         demo.run("Put features online", put_online, state, source=demo.name)
         demo.run("Score everything open", score_everything_open, state, source=demo.name)
-        demo.run("Report drift", compare_windows, state, source=demo.name)
+        demo.run("Look at the models", watch_models, state, source=demo.name, first=1)
     with demo.steps.step("Ask the services over HTTP") as line:
         demo.records["ask"] = ask_services(demo.name, demo.records)
         line.text = summarize("ask", demo.records["ask"])
@@ -155,8 +155,8 @@ def summarize(step: str, record: Mapping[str, Any]) -> str:
         return f"{sum(record['entities'].values()):,} rows in {len(record['entities'])} views"
     if step == "score-open":
         return ", ".join(f"{batch['count']:,} {task}s" for task, batch in record["scored"].items())
-    if step == "report-drift":
-        return ", ".join(f"{task}: {report['verdict']}" for task, report in record["reports"].items())
+    if step == "monitor":
+        return ", ".join(f"{task}: {looks[-1]['verdict']}" for task, looks in record["models"].items() if looks)
     if step == "ask":
         return f"{len(record['answers'])} asked by id, all answered"
     return f"version {record['version']}, {'champion' if record['decision']['promoted'] else 'kept out by the gate'}"

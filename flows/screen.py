@@ -36,7 +36,7 @@ def print_screen(console: Console, demo: Demo) -> None:
         _print_leads(console, scored["lead"])
     if scored.get("deal", {}).get("top"):
         _print_deals(console, scored["deal"])
-    _print_drift(console, demo.records.get("report-drift", {}).get("reports", {}))
+    _print_looks(console, _newest_looks(demo))
     _print_places(console, demo)
 
 
@@ -210,13 +210,17 @@ def _asked(title: str, columns: tuple[str, ...]) -> Table:
     return table
 
 
-def _print_drift(console: Console, reports: Mapping[str, Mapping[str, Any]]) -> None:
-    if reports:
+def _newest_looks(demo: Demo) -> dict[str, Mapping[str, Any]]:
+    models = demo.records.get("monitor", {}).get("models", {})
+    return {task: looks[-1] for task, looks in models.items() if looks}
+
+
+def _print_looks(console: Console, looks: Mapping[str, Mapping[str, Any]]) -> None:
+    if looks:
         console.print()
-    for task, report in reports.items():
+    for task, look in looks.items():
         console.print(
-            f"[bold]Drift[/]     {task}: {report['verdict']}, {report['recommendation']}. {report['reason']}",
-            soft_wrap=True,
+            f"[bold]Watched[/]   {task}: {look['verdict']}, {look['decision']}. {look['reason']}", soft_wrap=True
         )
 
 
@@ -225,8 +229,8 @@ def _print_places(console: Console, demo: Demo) -> None:
     for name, record in demo.records.items():
         if name.startswith("train-"):
             console.print(f"[bold]Report[/]    {_near(record['report'])}", soft_wrap=True)
-    for report in demo.records.get("report-drift", {}).get("reports", {}).values():
-        console.print(f"[bold]Report[/]    {_near(report['page'])}", soft_wrap=True)
+    for look in _newest_looks(demo).values():
+        console.print(f"[bold]Watch[/]     {_near(look['page'])}", soft_wrap=True)
     console.print()
     suffix = "" if demo.name == "simulated" else f" --source {demo.name}"
     console.print("[bold]Next[/]")

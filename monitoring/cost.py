@@ -2,7 +2,8 @@
 
 Rows whose labels are mature, and which the model did not learn from, tell how much more than promised the model loses
 on each value of a column (its *regret*: log-loss less the answers' own entropy; 0 in the mean where the answers are
-calibrated). If the batch has more rows with such values, it will lose that much more. For values that no labelled row
+calibrated). If the batch has more rows with such values, it will lose that much more; of that, what the labels are
+sure of is counted, not what chance explains. For values that no labelled row
 has (new categories, numbers beyond all seen, values gone missing) the model may know nothing from the column any more:
 they cost what the column is worth, the log-loss it adds when it is taken away from every row.
 
@@ -13,7 +14,7 @@ This is an estimate before labels: it assumes that the outcome given the feature
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,8 @@ Score = Callable[[Mapping[str, NDArray[np.generic]]], Vector]
 _BINS = 10
 _WORTH_ROWS = 2_000
 _FEWEST_IN_BIN = 20
+# Standard errors taken off: of tens of columns none shall seem costly by chance.
+_SURE = 2.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +63,7 @@ def estimate_costs(pairs: Sequence[ColumnPair], labelled: Labelled, *, score: Sc
         score: The model.
         seed: Seed of the sample on which columns are taken away.
     """
+    labelled = _one_each(labelled, seed=seed)
     if not labelled.is_enough:
         return None
     regret = regret_rows(labelled.label, labelled.probability)
@@ -72,6 +76,20 @@ def estimate_costs(pairs: Sequence[ColumnPair], labelled: Labelled, *, score: Sc
         for pair in pairs
     }
     return Costs(by_column=costs, advantage=max(0.0, advantage))
+
+
+def _one_each(labelled: Labelled, *, seed: int) -> Labelled:
+    """One random row of each entity: rows of one thing share its outcome, and would make chance look sure."""
+    order = np.random.default_rng(seed).permutation(len(labelled.label))
+    _, first = np.unique(np.asarray(labelled.entity)[order].astype(str), return_index=True)
+    rows = np.sort(order[first])
+    return replace(
+        labelled,
+        probability=labelled.probability[rows],
+        label=labelled.label[rows],
+        entity=labelled.entity[rows],
+        columns={name: values[rows] for name, values in labelled.columns.items()},
+    )
 
 
 def regret_rows(label: Vector, probability: Vector) -> Vector:
@@ -111,16 +129,12 @@ def column_cost(pair: ColumnPair, values: NDArray[np.generic] | None, regret: Ve
     before, now, seen = _shares(pair, values)
     moved = now - before
     strange = float(np.clip(moved[-2:], 0.0, None).sum())  # beyond all labelled rows; missing
-    excess = float(sum(moved[place] * _shrunk(regret[rows]) for place, rows in enumerate(seen)))
-    return max(0.0, excess) + strange * worth
-
-
-def _shrunk(regret: Vector) -> float:
-    """Mean regret of a bin, drawn towards 0 by as much of it as chance explains (James and Stein 1961)."""
-    if len(regret) < _FEWEST_IN_BIN:
-        return 0.0
-    mean, error = float(regret.mean()), float(regret.var(ddof=1)) / len(regret)
-    return mean * max(0.0, 1.0 - error / mean**2) if mean else 0.0
+    excess, variance = 0.0, 0.0
+    for place, rows in enumerate(seen):
+        if len(rows) >= _FEWEST_IN_BIN:
+            excess += moved[place] * float(regret[rows].mean())
+            variance += moved[place] ** 2 * float(regret[rows].var(ddof=1)) / len(rows)
+    return max(0.0, excess - _SURE * float(np.sqrt(variance))) + strange * worth
 
 
 def _shares(pair: ColumnPair, values: NDArray[np.generic]) -> tuple[Vector, Vector, list[NDArray[np.intp]]]:

@@ -1,10 +1,12 @@
-"""The record of decisions on drift: one JSON line each, appended and never changed."""
+"""The record of what was seen, decided and done: one line each, appended and never changed.
+
+It is a log of the kind that keeps the promotions (`training.promotion_log`): each line carries the hash of the one
+before, so that a changed line shows, and what a killed process left of a last line is cut off.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -13,8 +15,9 @@ from typing import Any
 from uuid import uuid4
 
 from common.clock import parse_moment, utc
-from common.errors import InputError, NotFoundError, UnavailableError, shorten
+from common.errors import InputError, NotFoundError, shorten
 from common.workspace import Workspace
+from training.promotion_log import PromotionLog
 
 POLICY = "policy"
 
@@ -33,6 +36,50 @@ class Recommendation(StrEnum):
     RETRAIN = "RETRAIN"
     IGNORE = "IGNORE"
     HOLD = "HOLD"
+    ROLLBACK = "ROLLBACK"
+
+
+EVALUATION, DECISION, EVENT, RETRAINING, ALERT = "evaluation", "decision", "event", "retraining", "alert"
+"""Steps of the chain: the policy's evaluation, a person's decision, and what followed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One line of the log.
+
+    Args:
+        step: One of the steps above.
+        report_id: Look or report it belongs to.
+        at: When, ISO 8601 UTC.
+        record: What happened, JSON values.
+    """
+
+    step: str
+    report_id: str
+    at: str
+    record: Mapping[str, Any]
+
+
+class DecisionLog(PromotionLog):
+    """The log of a workspace.
+
+    Args:
+        path: The file; made on the first step.
+    """
+
+    def add(self, step: Step) -> None:
+        """Append a step; two processes may do so at once."""
+        self.append(step)  # type: ignore[arg-type] - any dataclass of JSON values makes a line
+
+    def steps(self, *, report_id: str | None = None, step: str | None = None) -> Iterator[Step]:
+        """The steps, oldest first, of one report or kind if asked.
+
+        Raises:
+            ContractError: naming the first line that was changed, added or taken away.
+        """
+        for entry in self.entries():
+            if (report_id is None or entry["report_id"] == report_id) and (step is None or entry["step"] == step):
+                yield Step(step=entry["step"], report_id=entry["report_id"], at=entry["at"], record=entry["record"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,74 +116,54 @@ class DecisionRecord:
     page: str
     decision_id: str = field(default_factory=lambda: uuid4().hex)
 
-    def line(self) -> str:
-        """The record as one line of JSON."""
+    def plain(self) -> dict[str, Any]:
+        """The record as JSON values."""
         values = asdict(self)
         values["decided_at"] = self.decided_at.isoformat()
         values["window"] = [moment.isoformat() for moment in self.window]
-        return json.dumps(values, ensure_ascii=False, allow_nan=False)
+        values["thresholds"] = {key: list(pair) for key, pair in self.thresholds.items()}
+        return {**values, "verdict": str(self.verdict), "decision": str(self.decision)}
 
     @classmethod
-    def read(cls, line: str) -> DecisionRecord:
-        """A record from its line.
-
-        Raises:
-            ValueError, KeyError, TypeError: if the line is not one.
-        """
-        values = json.loads(line)
-        start, end = (parse_moment(text) for text in values["window"])
-        values |= {
+    def read(cls, record: Mapping[str, Any]) -> DecisionRecord:
+        """A record from its JSON values."""
+        start, end = (parse_moment(text) for text in record["window"])
+        values = {
+            **record,
             "window": (start, end),
-            "decided_at": parse_moment(values["decided_at"]),
-            "verdict": Verdict(values["verdict"]),
-            "decision": Recommendation(values["decision"]),
-            "thresholds": {key: (pair[0], pair[1]) for key, pair in values["thresholds"].items()},
+            "decided_at": parse_moment(record["decided_at"]),
+            "verdict": Verdict(record["verdict"]),
+            "decision": Recommendation(record["decision"]),
+            "thresholds": {key: (pair[0], pair[1]) for key, pair in record["thresholds"].items()},
         }
         return cls(**values)
 
 
 def decisions_file(workspace: Workspace) -> Path:
     """Where the workspace's decisions are kept."""
-    return workspace.reports / "decisions.jsonl"
+    return workspace.reports / "decision-log.jsonl"
+
+
+def decision_log(workspace: Workspace) -> DecisionLog:
+    """The workspace's log."""
+    return DecisionLog(decisions_file(workspace))
 
 
 def append_decision(workspace: Workspace, record: DecisionRecord) -> None:
-    """Add a record at the end of the file: one write, flushed to disk."""
-    path = decisions_file(workspace)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_APPEND | os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        size = os.fstat(descriptor).st_size
-        # A line cut off by a crash must not swallow this one.
-        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        os.write(descriptor, (("\n" if torn else "") + record.line() + "\n").encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Add the policy's evaluation, or a person's decision."""
+    step = EVALUATION if record.decided_by == POLICY else DECISION
+    at = record.decided_at.isoformat()
+    decision_log(workspace).add(Step(step=step, report_id=record.report_id, at=at, record=record.plain()))
 
 
 def read_decisions(workspace: Workspace) -> list[DecisionRecord]:
-    """All records, oldest first; none where nothing was decided yet.
+    """All evaluations and decisions, oldest first; none where nothing was decided yet.
 
     Raises:
-        UnavailableError: naming the lines that cannot be read.
+        ContractError: naming the first line that was changed, added or taken away.
     """
-    path = decisions_file(workspace)
-    if not path.exists():
-        return []
-    records, broken = [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            records.append(DecisionRecord.read(line))
-        except (ValueError, KeyError, TypeError, InputError):
-            broken.append(number)
-    if broken:
-        raise UnavailableError(
-            f"{len(broken)} of {len(broken) + len(records)} lines of {path} are no decision records",
-            got=f"line {shorten(broken)}",
-            next_step="move those lines to another file; the others are intact",
-        )
-    return records
+    steps = decision_log(workspace).steps()
+    return [DecisionRecord.read(step.record) for step in steps if step.step in (EVALUATION, DECISION)]
 
 
 def decide(
@@ -170,7 +197,7 @@ def decide(
         raise NotFoundError(
             f"No drift report '{report_id}' in workspace '{workspace.name}'",
             expected=f"one of {shorten(reversed(known))}" if known else "a report; none has been made yet",
-            next_step="make one with `salience report-drift`" if not known else None,
+            next_step="make one with `salience monitor`" if not known else None,
         )
     first = known[report_id]
     record = DecisionRecord(

@@ -20,8 +20,8 @@ from common.workspace import Workspace
 from monitoring.columns import PREDICTION, ColumnPair, Feature, as_frame, pair_columns, thinned
 from monitoring.cost import Costs, Score, estimate_costs
 from monitoring.decisions import POLICY, DecisionRecord, Recommendation, Verdict, append_decision
-from monitoring.estimating import Labelled
 from monitoring.distances import IntArray
+from monitoring.estimating import Labelled
 from monitoring.evidently_report import EvidentlyRun, run_evidently
 from monitoring.page import render_page, write_json, write_text
 from monitoring.policy import FEWEST_CURRENT_ROWS, FEWEST_REFERENCE_ROWS, ColumnDrift, judge
@@ -129,6 +129,7 @@ def report_drift(
     labelled: Labelled | None = None,
     score: Score | None = None,
     with_evidently: bool = True,
+    recorded: bool = True,
     not_compared: Mapping[str, str] | None = None,
     decided_at: datetime | None = None,
     progress: Progress | None = None,
@@ -158,6 +159,7 @@ def report_drift(
         labelled: Mature rows that the model did not learn from, with their features; ranks by estimated loss.
         score: The model, needed with `labelled`.
         with_evidently: Whether Evidently makes its page and keeps the run.
+        recorded: Whether the report's decision goes to the log; not where it is part of a larger look.
         not_compared: Features left out by the caller, with the reason; shown.
         decided_at: Moment of the decision; the wall clock unless given.
         progress: Told what is being done.
@@ -243,7 +245,8 @@ def report_drift(
         decision=record,
     )
     _write(report, pairs)
-    append_decision(workspace, record)
+    if recorded:
+        append_decision(workspace, record)
     if progress is not None:
         progress("writing the report", 1, 1)
     _log.info("Drift of %s %s: %s, %s. %s", task, model_version, verdict, recommendation, reason)

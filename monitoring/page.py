@@ -188,8 +188,8 @@ def _foot(report: DriftReport) -> str:
         links.insert(0, f'<a href="{report.evidently_page.name}">Evidently\'s report of every column</a>')
     return (
         f"<footer><p>More: {', '.join(links)}. Distances are Evidently's: Wasserstein in standard deviations of the "
-        "reference for numbers, Jensen-Shannon for categories; where values have heavy tails, ranks decide whether they "
-        "moved. Weight is the column's share of the model's importance. Costs is what the shift is estimated to cost, as "
-        "a share of what the model is better by than the base rate (log-loss, mature labels)."
+        "reference for numbers, Jensen-Shannon for categories; where tails are heavy, ranks decide if values moved. "
+        "Weight is the column's share of the model's importance. Costs is what the shift is estimated to cost, as a "
+        "share of what the model is better by than the base rate (log-loss, mature labels)."
         "</p></footer>"
     )

@@ -1,4 +1,4 @@
-"""The three local pages: Prefect's, MLflow's and Evidently's, started together and stopped together.
+"""The local pages: Prefect's, MLflow's, Evidently's and Feast's, started together and stopped together.
 
 Prefect's server keeps its database below `settings.home / "prefect"` (its `PREFECT_HOME`), so nothing outside the
 project is touched and its runs are there again next time. Flows appear on it when they run with the `PREFECT_API_URL`
@@ -28,9 +28,12 @@ from common.errors import UnavailableError
 from common.settings import Settings
 from common.telemetry import QUIET
 from common.workspace import Workspace
+from features.feast_page import has_registry
 
 HOST = "127.0.0.1"
 _PORTS_TRIED = 50
+# Feast's own default.
+_FEAST_PORT = 8888
 # A cold start of Prefect's server on a busy machine takes a minute.
 _PATIENCE_S = 180.0
 _GRACE_S = 10.0
@@ -44,7 +47,7 @@ class UiProcess:
     """One page's server: what to start and where it will answer.
 
     Args:
-        name: prefect, mlflow or evidently.
+        name: prefect, mlflow, evidently or feast.
         command: Program and arguments.
         environment: Variables it needs on top of this process's.
         wanted_port: Port asked for.
@@ -81,7 +84,7 @@ def prefect_environment(settings: Settings) -> dict[str, str]:
 def ui_commands(settings: Settings, workspace: Workspace) -> list[UiProcess]:
     """What to start, each on a port that is free now.
 
-    MLflow is left out where `tracking_uri` names a server that has its own page.
+    MLflow is left out where `tracking_uri` names a server that has its own page, Feast before features are registered.
 
     Raises:
         UnavailableError: if no port is free near a wanted one.
@@ -92,6 +95,8 @@ def ui_commands(settings: Settings, workspace: Workspace) -> list[UiProcess]:
     if not settings.mlflow_uri.startswith(("http://", "https://")):
         processes.append(_mlflow(settings, _choose(ports.mlflow_port, taken)))
     processes.append(_evidently(workspace, ports.evidently_port, _choose(ports.evidently_port, taken)))
+    if has_registry(workspace):
+        processes.append(_feast(workspace, _choose(_FEAST_PORT, taken)))
     return processes
 
 
@@ -136,6 +141,8 @@ def run_ui(settings: Settings, workspace: Workspace, *, say: Say, stop: threadin
         processes = ui_commands(settings, workspace)
         if settings.mlflow_uri.startswith(("http://", "https://")):
             say(f"{'mlflow':<10}{settings.mlflow_uri}  (not ours to start)")
+        if not has_registry(workspace):
+            say(f"{'feast':<10}comes once features are registered: `salience features build`")
         with running(processes, logs=logs) as started:
             for process, child in started:
                 if _wait_until_ready(process, child, logs=logs, ended=ended):
@@ -224,6 +231,18 @@ def _evidently(workspace: Workspace, wanted: int, port: int) -> UiProcess:
         wanted_port=wanted,
         port=port,
         health="/api/version",
+    )
+
+
+def _feast(workspace: Workspace, port: int) -> UiProcess:
+    options = ("--workspace", workspace.name, "--home", str(workspace.home.absolute()))
+    return UiProcess(
+        name="feast",
+        command=(sys.executable, "-m", "features.feast_page", *options, "--host", HOST, "--port", str(port)),
+        environment={},
+        wanted_port=_FEAST_PORT,
+        port=port,
+        health="/health",
     )
 
 

@@ -2,104 +2,57 @@
 
 Both windows hold the rows of the same history spine, and of each lead or deal one row, drawn at random, stands for
 it. Equal lengths matter: a thing that lives for months has more rows in a longer window, so windows of different
-lengths differ in what they hold even when nothing has changed.
+lengths differ in what they hold even when nothing has changed. Where the model's past is long enough, the reference
+is a year of such stretches, and a thing may stand once in each.
 
 Some features are not compared. Those of a rep, segment or account have one value for all its rows of a moment, so a
-batch holds few independent values of them, however many rows it has; those that name the month move with the
-calendar.
+batch holds few independent values of them, however many rows it has; and most of them (tenure, counts of a year) move
+with the calendar in the quietest of worlds, as do those that name the month.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from common.clock import parse_moment, utc
-from common.errors import InputError, NotFoundError
-from common.settings import Settings
-from common.workspace import Workspace
-from monitoring.columns import PREDICTION
-from monitoring.drift import DriftReport, report_drift
+from common.clock import utc
+from common.errors import InputError
+from monitoring.thresholds import FEWEST_BLOCKS
 from training.batch import KEYS
-from training.scorer import Scorer
 
 if TYPE_CHECKING:
-    from features.repository import FeatureRepository
     from training.manifest import FeatureEntry
-    from training.registry import ModelRegistry
     from warehouse.sources import Source
     from warehouse.store import Warehouse
 
-Progress = Callable[[str, int, int], None]
-
 # The shortest of these that holds enough things; the longest if none does.
-WINDOWS_DAYS = (28, 56, 91, 182)
+WINDOWS_DAYS = (7, 14, 28, 56, 91, 182)
 ENOUGH_ENTITIES = 300
+# A year of weeks, or two years of anything longer: older rows say little about what is ordinary.
+MOST_STRETCHES = 52
+_MOST_DAYS = 730
 
 _SHARED_GROUPS = ("rep", "segment", "account")
 
 
-def report_newest_window(
-    repository: FeatureRepository,
-    warehouse: Warehouse,
-    registry: ModelRegistry,
-    source: Source,
-    *,
-    task: str,
-    at: datetime,
-    settings: Settings,
-    progress: Progress | None = None,
-) -> DriftReport:
-    """Compare the newest weeks before `at` with the last ones that the task's champion learned from.
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """The two sides of a comparison.
 
     Args:
-        repository: Features; rows not yet built are.
-        warehouse: History; only what was known at each row's moment is read.
-        registry: Models.
-        source: Names the workspace and the spine's protocol.
-        task: lead or deal.
-        at: End of the current window, UTC.
-        settings: Seed and folders.
-        progress: Told what is being done.
-
-    Raises:
-        NotFoundError: if the task has no champion.
-        InputError: if the source does not feed the task.
+        current: First and last moment of the current rows; a row belongs to it if first < as_of <= last.
+        reference: The same of the reference rows.
+        stretch: Length of the stretches that the reference consists of; None where it is one, as long as the current.
     """
-    workspace = Workspace.of(settings, source.name)
-    name = workspace.model_name(task)
-    champion = registry.champion(name)
-    if champion is None:
-        raise NotFoundError(f"No champion of '{name}'", next_step=f"salience train {task} --source {source.name}")
-    scorer = Scorer.load(champion.bundle, threads=2)
-    spine = history_spine(warehouse, source, task=task, until=at)
-    current, reference = choose_windows(
-        spine, key=KEYS[task], at=at, learned_until=parse_moment(scorer.manifest.trained_until)
-    )
-    frames = [
-        _scored_frame(repository, scorer, rows_within(spine, window), progress=progress)
-        for window in (reference, current)
-    ]
-    compared, left_out = split_features(scorer.manifest.features)
-    return report_drift(
-        frames[0],
-        frames[1],
-        features=compared,
-        task=task,
-        workspace=workspace,
-        window=current,
-        reference_window=reference,
-        model_version=champion.version,
-        seed=settings.training.seed,
-        importance={entry.name: entry.importance for entry in scorer.manifest.features},
-        entity=KEYS[task],
-        not_compared=left_out,
-        progress=progress,
-    )
+
+    current: tuple[datetime, datetime]
+    reference: tuple[datetime, datetime]
+    stretch: timedelta | None
 
 
 def history_spine(warehouse: Warehouse, source: Source, *, task: str, until: datetime) -> pa.Table:
@@ -147,6 +100,31 @@ def choose_windows(
     return current, reference
 
 
+def widen_reference(
+    spine: pa.Table, *, key: str, current: tuple[datetime, datetime], reference: tuple[datetime, datetime]
+) -> Windows:
+    """As many stretches of the current window's length as the model's past has, if they are enough to tell weeks apart.
+
+    Args:
+        spine: Columns `key` and as_of.
+        key: Column that names the thing.
+        current: Current window.
+        reference: The newest stretch that the model learned from.
+    """
+    length = reference[1] - reference[0]
+    oldest = pc.min(spine["as_of"]).as_py()
+    stretches = 0 if oldest is None else int((reference[1] - utc(oldest)) / length)
+    stretches = min(stretches, MOST_STRETCHES, int(timedelta(days=_MOST_DAYS) / length))
+    least = ENOUGH_ENTITIES // 10
+    while stretches >= FEWEST_BLOCKS:
+        first = (reference[1] - stretches * length, reference[1] - (stretches - 1) * length)
+        # The first weeks of a history are still filling up.
+        if pc.count_distinct(rows_within(spine, first)[key]).as_py() >= least:
+            return Windows(current=current, reference=(first[0], reference[1]), stretch=length)
+        stretches -= 1
+    return Windows(current=current, reference=reference, stretch=None)
+
+
 def rows_within(spine: pa.Table, window: tuple[datetime, datetime]) -> pa.Table:
     """Rows of a spine with first < as_of <= last."""
     moments = pa.array(window, type=spine.schema.field("as_of").type)
@@ -162,18 +140,3 @@ def split_features(features: Sequence[FeatureEntry]) -> tuple[list[FeatureEntry]
         elif feature.group == "time" and feature.unit.startswith("month"):
             left_out[feature.name] = "moves with the calendar"
     return [feature for feature in features if feature.name not in left_out], left_out
-
-
-def _scored_frame(
-    repository: FeatureRepository, scorer: Scorer, spine: pa.Table, *, progress: Progress | None
-) -> pa.Table:
-    """Features of the rows, and what the champion answers for them."""
-    service = scorer.manifest.feature_service
-    repository.build(service, spine, progress=progress)
-    frame = repository.training_frame(service, spine)
-    columns: Mapping[str, list[object]] = {
-        entry.name: frame[entry.name].to_pylist() for entry in scorer.manifest.features
-    }
-    if frame.num_rows == 0:
-        return frame.append_column(PREDICTION, pa.array([], type=pa.float64()))
-    return frame.append_column(PREDICTION, pa.array(scorer.probability(scorer.encode(columns))))

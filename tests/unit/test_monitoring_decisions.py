@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import InputError, NotFoundError, UnavailableError
+from common.errors import ContractError, InputError, NotFoundError
 from common.workspace import Workspace
 from monitoring.decisions import (
     DecisionRecord,
@@ -86,13 +86,22 @@ def test_a_record_reads_back_as_it_was_written(workspace: Workspace) -> None:
     assert read_decisions(workspace) == written
 
 
-def test_a_line_cut_off_by_a_crash_does_not_swallow_the_next_and_is_named(workspace: Workspace) -> None:
+def test_a_line_cut_off_by_a_crash_does_not_swallow_the_next(workspace: Workspace) -> None:
     append_decision(workspace, record())
     with decisions_file(workspace).open("a") as file:
         file.write('{"report_id": "dri')
+    assert len(read_decisions(workspace)) == 1
     append_decision(workspace, record())
-    assert len(decisions_file(workspace).read_text().splitlines()) == 3
-    with pytest.raises(UnavailableError, match=r"1 of 3 lines of .* are no decision records.*line 2"):
+    assert len(decisions_file(workspace).read_text().splitlines()) == len(read_decisions(workspace)) == 2
+
+
+def test_a_line_changed_afterwards_is_named(workspace: Workspace) -> None:
+    for _ in range(3):
+        append_decision(workspace, record())
+    lines = decisions_file(workspace).read_text().splitlines()
+    lines[1] = lines[1].replace("RETRAIN", "IGNORE")
+    decisions_file(workspace).write_text("\n".join(lines) + "\n")
+    with pytest.raises(ContractError, match="Line 2 of the .* was changed after it was written"):
         read_decisions(workspace)
 
 

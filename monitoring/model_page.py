@@ -1,0 +1,466 @@
+"""One page per model: is anything wrong, since when, what does it cost, what is recommended, what was decided.
+
+The first screen answers "what should I do?"; below it the chain from look to alias can be followed, then every check
+with its figures. Evidently's and our drift reports are behind it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from common.page_style import page, table
+from common.whole_files import whole_file
+from common.workspace import Workspace
+from monitoring.checks import Check, State
+from monitoring.decisions import (
+    ALERT,
+    DECISION,
+    EVALUATION,
+    EVENT,
+    RETRAINING,
+    Step,
+    decision_log,
+)
+from monitoring.looks import Look, Parts, read_looks
+from monitoring.quality_plot import plot_months, plot_states
+from training.promotion import promotion_log
+
+_MOST_STEPS = 30
+_SHOWN_LOOKS = 26
+_MARKS = {State.OK: "good", State.NOTICE: "unsure", State.FAILS: "bad", State.UNKNOWN: "soft"}
+_WORDS = {State.OK: "ok", State.NOTICE: "moved, costs nothing", State.FAILS: "fails", State.UNKNOWN: "cannot tell"}
+_HEADLINES = {
+    "RETRAIN": ("Retrain", "bad"),
+    "ROLLBACK": ("Roll back", "bad"),
+    "HOLD": ("Hold", "unsure"),
+    "IGNORE": ("Nothing to do", "good"),
+}
+_STYLE = """
+.first{display:grid;grid-template-columns:max-content 1fr;gap:.35rem 1rem;margin:0 0 1rem}.first dt{color:var(--soft)}.first dd{margin:0;overflow-wrap:anywhere}
+pre{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.6rem;overflow-x:auto;margin:.25rem 0;font-size:.85rem;white-space:pre-wrap;overflow-wrap:anywhere}
+.states{display:flex;gap:2px;flex-wrap:wrap;margin:.25rem 0}.chain td{vertical-align:top}
+@media(max-width:40rem){.first{grid-template-columns:1fr;gap:0}.first dd{margin-bottom:.5rem}}
+"""  # noqa: E501 (style sheet, one rule group a line)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What the first screen says.
+
+    Args:
+        headline: Two or three words.
+        mark: Colour of it.
+        wrong: Is anything wrong, in a sentence.
+        since: Since when.
+        cost: What it costs.
+        recommended: What the policy says, and why.
+        decided: What was decided or done last.
+        commands: What to type, if anything.
+    """
+
+    headline: str
+    mark: str
+    wrong: str
+    since: str
+    cost: str
+    recommended: str
+    decided: str
+    commands: tuple[str, ...]
+
+
+def page_of(workspace: Workspace, task: str) -> Path:
+    """The page of a task's model."""
+    return workspace.reports / f"{task}.html"
+
+
+def write_model_page(parts: Parts, task: str) -> Path | None:
+    """Write the page of a task's model anew; None where it was never looked at."""
+    looks = read_looks(parts.workspace, task)
+    if not looks:
+        return None
+    log = decision_log(parts.workspace)
+    ids = {look.look_id for look in looks}
+    model = parts.workspace.model_name(task)
+    steps = [s for s in log.steps() if s.report_id in ids or s.record.get("model") == model]
+    promotions = [entry for entry in promotion_log(parts.registry).entries() if entry["name"] == model]
+    target = page_of(parts.workspace, task)
+    with whole_file(target) as partial:
+        partial.write_text(render(looks, steps, promotions, folder=target.parent, source=parts.workspace.name), "utf-8")
+    return target
+
+
+def render(
+    looks: Sequence[Look],
+    steps: Sequence[Step],
+    promotions: Sequence[Mapping[str, Any]],
+    *,
+    folder: Path,
+    source: str,
+) -> str:
+    """The whole page.
+
+    Args:
+        looks: All looks at the model, oldest window first; at least one.
+        steps: The log's steps about them, oldest first.
+        promotions: The promotion log's entries about the model, oldest first.
+        folder: Where the page will lie, for links.
+        source: Workspace, for the commands.
+    """
+    newest = looks[-1]
+    parts = [
+        _first_screen(newest, standing(looks, steps, promotions, source=source)),
+        _history(looks),
+        _chain(steps, promotions, folder),
+        _checks(newest),
+        _quality(newest),
+        _columns(newest),
+        _segments(newest),
+        _forecasts(newest),
+        _skew(newest),
+        _links(newest, folder),
+    ]
+    return page("".join(parts), title=f"{newest.model}: what should I do?", style=_STYLE)
+
+
+def standing(
+    looks: Sequence[Look], steps: Sequence[Step], promotions: Sequence[Mapping[str, Any]], *, source: str
+) -> Standing:
+    """The first screen's answers."""
+    newest = looks[-1]
+    failing = [check for check in newest.checks if check.state == State.FAILS]
+    noticed = [check for check in newest.checks if check.state == State.NOTICE]
+    record = _last(steps, newest.look_id, EVALUATION)
+    persons = _last(steps, newest.look_id, DECISION)
+    trained = next(
+        (step for step in reversed(steps) if step.step == RETRAINING and step.report_id == newest.look_id), None
+    )
+    decision = str(record["decision"]) if record else "HOLD"
+    headline, mark = _HEADLINES[decision]
+    if persons:
+        headline, mark = f"{persons['decision'].capitalize()}, decided", "good"
+    if trained:
+        headline, mark = (
+            ("Retrained", "good") if trained.record["promoted"] else ("Hold: challenger kept out", "unsure")
+        )
+    return Standing(
+        headline=headline,
+        mark=mark,
+        wrong=_wrong(failing, noticed, newest),
+        since=_since(looks, failing, noticed),
+        cost=_cost(failing, noticed),
+        recommended="not evaluated yet" if record is None else f"{decision}. {record['reason']}",
+        decided=_decided(newest, persons, trained, record, promotions),
+        commands=() if trained or persons else _commands(decision, newest, source),
+    )
+
+
+def _wrong(failing: Sequence[Check], noticed: Sequence[Check], look: Look) -> str:
+    if failing:
+        return f"Yes: {', '.join(check.name for check in failing)}. {failing[0].says}"
+    unknown = [check.name for check in look.checks if check.state == State.UNKNOWN]
+    blind = f" Not known: {', '.join(unknown)}." if unknown else ""
+    if noticed:
+        return (
+            f"No. {', '.join(check.name for check in noticed).capitalize()} moved, which costs next to nothing.{blind}"
+        )
+    return f"No. Nothing moved beyond chance.{blind}"
+
+
+def _since(looks: Sequence[Look], failing: Sequence[Check], noticed: Sequence[Check]) -> str:
+    """End of the first window of the unbroken run of looks with the newest one's worst finding."""
+    names = {check.name for check in failing or noticed}
+    if not names:
+        return "–"
+    wanted = {State.FAILS} if failing else {State.FAILS, State.NOTICE}
+    first = looks[-1]
+    for look in reversed(looks):
+        if not any(check.name in names and check.state in wanted for check in look.checks):
+            break
+        first = look
+    count = sum(look.end >= first.end for look in looks)
+    return f"the window until {first.end:%Y-%m-%d}, {count} look{'s' if count > 1 else ''}"
+
+
+def _cost(failing: Sequence[Check], noticed: Sequence[Check]) -> str:
+    costs = [check.cost_share for check in failing or noticed if check.cost_share is not None]
+    if not (failing or noticed):
+        return "nothing"
+    if not costs:
+        return "not known"
+    return f"{max(costs):.0%} of what the model is worth (its log-loss below the base rate's)"
+
+
+def _decided(
+    look: Look,
+    persons: Mapping[str, Any] | None,
+    trained: Step | None,
+    record: Mapping[str, Any] | None,
+    promotions: Sequence[Mapping[str, Any]],
+) -> str:
+    if trained is not None:
+        what = "promoted" if trained.record["promoted"] else "kept out"
+        at, version = trained.at[:16].replace("T", " "), trained.record["version"]
+        return f"Retrained {at}: version {version} {what}. {trained.record['reason']}"
+    if persons is not None:
+        return f"{persons['decision']} by {persons['decided_by']}, {persons['decided_at'][:10]}: {persons['reason']}"
+    if record is not None:
+        last = promotions[-1] if promotions else None
+        since = f"; version {look.version} answers" + (f" since {last['at'][:10]}" if last and last["promoted"] else "")
+        return f"{record['decision']} by the policy, {record['decided_at'][:16].replace('T', ' ')} UTC{since}"
+    return "nothing yet"
+
+
+def _commands(decision: str, look: Look, source: str) -> tuple[str, ...]:
+    tail = f"--model {look.task} --source {source}"
+    if decision == "RETRAIN":
+        return (
+            f'salience decide RETRAIN {tail} --because "the policy says so"',
+            f'salience decide IGNORE {tail} --because "…"',
+        )
+    if decision == "ROLLBACK":
+        return (f'salience decide ROLLBACK {tail} --because "…"', f'salience decide HOLD {tail} --because "…"')
+    if decision == "HOLD":
+        return (f'salience decide HOLD {tail} --because "…"', f'salience decide RETRAIN {tail} --because "…"')
+    return ()
+
+
+def _last(steps: Sequence[Step], look_id: str, kind: str) -> Mapping[str, Any] | None:
+    return next((s.record for s in reversed(steps) if s.report_id == look_id and s.step == kind), None)
+
+
+def _first_screen(look: Look, said: Standing) -> str:
+    facts = {
+        "Is anything wrong?": said.wrong,
+        "Since when?": said.since,
+        "What does it cost?": said.cost,
+        "Recommended": said.recommended,
+        "Decided": said.decided,
+    }
+    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts.items())
+    commands = "".join(f"<pre>{escape(command)}</pre>" for command in said.commands)
+    to_type = f"<p class=soft>What you can type:</p>{commands}" if commands else ""
+    return (
+        f"<h1>{escape(look.model)}, version {escape(look.version)}: what should I do?</h1>"
+        f'<p class="verdict {said.mark}">{escape(said.headline)}</p><dl class="first">{items}</dl>{to_type}'
+        f"<p class=soft>Window {look.window[0]:%Y-%m-%d} to {look.window[1]:%Y-%m-%d} UTC.</p>"
+    )
+
+
+def _history(looks: Sequence[Look]) -> str:
+    shown = looks[-_SHOWN_LOOKS:]
+    return f"<h2>The last {len(shown)} looks</h2>{plot_states(shown)}"
+
+
+def _chain(steps: Sequence[Step], promotions: Sequence[Mapping[str, Any]], folder: Path) -> str:
+    """Every step of the chain, newest first: look, event, decision, retraining, gate, alias, alert."""
+    rows = [(step.at, *_step_row(step, folder)) for step in steps]
+    rows += [(str(entry["at"]), *_promotion_row(entry)) for entry in promotions]
+    rows.sort(key=lambda row: _moment(row[0]), reverse=True)
+    if not rows:
+        return ""
+    cells = [
+        (f"{escape(at[:16].replace('T', ' '))}", f"<b>{escape(what)}</b>", text)
+        for at, what, text in rows[:_MOST_STEPS]
+    ]
+    older = (
+        f"<p class=soft>{len(rows) - _MOST_STEPS} older steps are in decision-log.jsonl.</p>"
+        if len(rows) > _MOST_STEPS
+        else ""
+    )
+    made = table(("When (UTC)", "Step", "What"), cells, whole=("What",), words=("Step",))
+    return f"<h2>What happened</h2><div class=chain>{made}</div>{older}"
+
+
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _step_row(step: Step, folder: Path) -> tuple[str, str]:
+    record = step.record
+    if step.step in (EVALUATION, DECISION):
+        window = f"window until {str(record['window'][1])[:10]}"
+        who = "" if step.step == EVALUATION else f" by {record['decided_by']}"
+        what = "evaluated" if step.step == EVALUATION else "decided"
+        return what, f"{escape(str(record['decision']))}{escape(who)}, {window}: {escape(str(record['reason']))}"
+    if step.step == EVENT:
+        return "event", f"<code>{escape(str(record['event']))}</code> for {escape(str(record['look_id']))}"
+    if step.step == RETRAINING:
+        what = "promoted" if record["promoted"] else "kept out by the gate"
+        link = _link(record.get("report"), folder, f"version {record['version']}")
+        return "retrained", f"{link} {what}: {escape(str(record['reason']))}"
+    if step.step == ALERT:
+        return "alert", f"{escape(str(record['title']))} over {escape(', '.join(record['channels']))}"
+    return step.step, ""
+
+
+def _promotion_row(entry: Mapping[str, Any]) -> tuple[str, str]:
+    before = f" (before: {entry['champion_before']})" if entry.get("champion_before") else ""
+    if entry["promoted"]:
+        text = f"champion is now version {entry['version']}{before}, {entry.get('kind', 'gate')}, by {entry['who']}"
+        return "alias moved", escape(text)
+    return "gate", escape(f"version {entry['version']} not promoted: {entry['reason']}")
+
+
+def _checks(look: Look) -> str:
+    rows = [
+        (
+            f"<b>{escape(check.name)}</b>",
+            f'<span class="{_MARKS[check.state]}">{_WORDS[check.state]}</span>',
+            "" if check.cost_share is None else f"{check.cost_share:.1%}",
+            escape(check.says),
+        )
+        for check in look.checks
+    ]
+    return "<h2>What was looked at</h2>" + table(
+        ("Check", "State", "Costs", "What was found"), rows, whole=("What was found",), words=("State",)
+    )
+
+
+def _check(look: Look, name: str) -> Check | None:
+    return next((check for check in look.checks if check.name == name), None)
+
+
+def _quality(look: Look) -> str:
+    months = look.facts.get("months") or []
+    estimated = _check(look, "estimated quality")
+    if not months:
+        return ""
+    figure = plot_months(months, estimated.figures if estimated else {})
+    rows = [
+        (
+            escape(str(row["month"])),
+            f"{row['mature'] / row['rows']:.0%} of {row['rows']:,}" if row["rows"] else "",
+            _span(row, "auc"),
+            _number(row.get("log_loss"), 4),
+            _percent(row.get("expected")),
+            _percent(row.get("came")),
+        )
+        for row in months[-18:]
+    ]
+    heads = ("Scored in", "Labels known", "AUC", "Log-loss", "Expected", "Came")
+    note = (
+        "<p class=soft>Only labels whose horizon has passed count; the unknown are never taken as negative. The last "
+        "point is the estimate of the current window, before its labels.</p>"
+    )
+    return f"<h2>Quality as labels mature</h2>{figure}{note}{table(heads, rows)}"
+
+
+def _span(row: Mapping[str, Any], name: str) -> str:
+    if row.get(name) is None:
+        return ""
+    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+    return f"{row[name]:.3f}" if low is None else f"{row[name]:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"
+
+
+def _columns(look: Look) -> str:
+    check = _check(look, "input drift")
+    columns = check.figures.get("columns", []) if check else []
+    if not columns:
+        return ""
+    rows = [
+        (
+            f"<code>{escape(str(column['name']))}</code>",
+            _number(column["statistic"]),
+            _number(column["threshold"]),
+            _percent(column["loss_share"]),
+            _percent(column["importance"]),
+            '<span class="bad">beyond</span>' if column["drifted"] else "within",
+        )
+        for column in columns
+    ]
+    heads = ("Column", "Distance", "Allowed", "Costs", "Weight", "Chance")
+    in_all = check.figures.get("in_all", len(columns)) if check else len(columns)
+    return f"<h2>Inputs, costliest first ({len(rows)} of {in_all})</h2>{table(heads, rows, words=('Chance',))}"
+
+
+def _segments(look: Look) -> str:
+    check = _check(look, "segments")
+    groups = check.figures.get("groups", []) if check else []
+    if not groups:
+        return ""
+    rows = [
+        (
+            escape(f"{group['segment']} = {group['value']}"),
+            f"{group['rows']:,}",
+            _percent(group["expected"]),
+            _percent(group["came"]),
+            f"{group['z']:+.1f}",
+        )
+        for group in groups
+    ]
+    return f"<h2>Groups, most wrongly answered first</h2>{table(('Group', 'Rows', 'Expected', 'Came', 'z'), rows)}"
+
+
+def _forecasts(look: Look) -> str:
+    check = _check(look, "forecast accuracy")
+    if check is None:
+        return ""
+    parts = []
+    for name, title in (("made", "Forecasts that have come to their end"), ("backtest", "The champion's backtest")):
+        rows = [
+            (
+                escape(f"{row['level']}, {row['horizon_months']} months ahead"),
+                f"{row['rows']:,}",
+                _percent(row["mape"]),
+                f"{row['mae']:,.0f}",
+                _percent(row["wape"]),
+                _percent(row.get("wape_naive")),
+                "" if row["bias"] is None else f"{row['bias']:+.1%}",
+                _percent(row["coverage_80"]),
+                _percent(row["coverage_95"]),
+            )
+            for row in check.figures.get(name, [])
+        ]
+        heads = ("Level", "Rows", "MAPE", "MAE", "WAPE", "naive WAPE", "Bias", "80 % covers", "95 % covers")
+        if rows:
+            parts.append(f"<h2>{title}</h2>{table(heads, rows)}")
+    return "".join(parts)
+
+
+def _skew(look: Look) -> str:
+    check = _check(look, "online skew")
+    wrong = check.figures.get("wrong", []) if check else []
+    if not wrong:
+        return ""
+    rows = [
+        (
+            f"<code>{escape(str(row['feature']))}</code>",
+            _percent(row["share"]),
+            escape(str(row["online"])),
+            escape(str(row["offline"])),
+            escape(f"{row['entity']} at {str(row['as_of'])[:16]}"),
+        )
+        for row in wrong
+    ]
+    heads = ("Feature", "Rows", "Answered from", "Computed again", "Example")
+    return f"<h2>Online features that are not what they are offline</h2>{table(heads, rows, words=('Example',))}"
+
+
+def _links(look: Look, folder: Path) -> str:
+    links = [
+        _link(look.report, folder, "drift report"),
+        _link(look.facts.get("evidently"), folder, "Evidently's report"),
+        _link(str(folder / look.task / f"training-{look.version}.html"), folder, "the champion's training report"),
+    ]
+    shown = ", ".join(link for link in links if "href" in link)
+    return f"<footer><p>{shown}. Evidently's workspace, MLflow and Prefect: <code>salience ui</code>.</p></footer>"
+
+
+def _link(path: object, folder: Path, text: str) -> str:
+    if not path or not Path(str(path)).is_file():
+        return escape(text)
+    return f'<a href="{escape(os.path.relpath(str(path), folder))}">{escape(text)}</a>'

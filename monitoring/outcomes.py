@@ -1,0 +1,289 @@
+"""Real quality as labels mature: never counting the unknown as negative (`training.labels`).
+
+The newest window whose labels are all mature is set beside the mature rows before it that the model did not learn
+from. Outcome rate, residual and regret are compared with thresholds that are resampled like those of the inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from monitoring.checks import Check, State, unknown
+from monitoring.columns import pair_columns
+from monitoring.cost import regret_rows
+from monitoring.thresholds import Alarm, calibrate
+from training.calibration import log_loss_rows
+from training.evaluation import evaluate
+from training.results import Metric, flatten
+
+Vector = NDArray[np.float64]
+
+# The rest of the 5 % that input drift leaves (`monitoring.thresholds.ALPHA`).
+ALPHA_OUTCOMES = 0.02
+FEWEST_ROWS = 50
+FEWEST_OUTCOMES = 10
+_MOST_GROUPS = 12
+_Z_SEGMENT = 3.5
+_COMPARED = (
+    ("outcome", "category", "Whether the outcome came."),
+    ("residual", "float", "Outcome less the answer."),
+    ("regret", "float", "Log-loss beyond what the answer promised."),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matured:
+    """Rows with mature labels that the model did not learn from, oldest first.
+
+    Args:
+        as_of: Moment of each row, UTC.
+        entity: Lead or deal of each row.
+        label: 0 or 1.
+        probability: What the model answered.
+        groups: Category features of the same rows, by name, for the look at segments.
+    """
+
+    as_of: NDArray[np.datetime64]
+    entity: NDArray[np.object_]
+    label: Vector
+    probability: Vector
+    groups: dict[str, NDArray[np.object_]]
+
+    def rows(self, chosen: NDArray[np.bool_]) -> Matured:
+        """Some of them."""
+        return Matured(
+            as_of=self.as_of[chosen],
+            entity=self.entity[chosen],
+            label=self.label[chosen],
+            probability=self.probability[chosen],
+            groups={name: values[chosen] for name, values in self.groups.items()},
+        )
+
+    def one_each(self, *, seed: int) -> Matured:
+        """One random row of each entity: rows of one thing share its outcome."""
+        order = np.random.default_rng(seed).permutation(len(self.label))
+        _, first = np.unique(self.entity[order].astype(str), return_index=True)
+        chosen = np.zeros(len(self.label), dtype=np.bool_)
+        chosen[order[first]] = True
+        return self.rows(chosen)
+
+
+def check_outcomes(
+    matured: Matured, *, newest_from: datetime, length: timedelta, least_share: float, seed: int
+) -> list[Check]:
+    """Label drift, real quality, calibration and segments of the newest mature window.
+
+    Args:
+        matured: Mature rows, the newest window last.
+        newest_from: Where the newest mature window begins; earlier rows are the reference.
+        length: Its length, and that of the stretches of the reference.
+        least_share: Cost, as a share of what the model is worth, below which nothing fails.
+        seed: Seed of every draw.
+    """
+    start = np.datetime64(newest_from.replace(tzinfo=None), "us")
+    newest, before = (matured.rows(chosen) for chosen in (matured.as_of > start, matured.as_of <= start))
+    refusal = _too_few(newest, "The newest mature window") or _too_few(before, "The mature rows before it")
+    if refusal is not None:
+        return [unknown(name, refusal) for name in ("label drift", "real quality", "calibration", "segments")]
+    now, past = newest.one_each(seed=seed), _one_each_per_stretch(before, start, length, seed=seed)
+    blocks = _stretch_of(past.as_of, start, length)
+    alarms = _alarms(past, now, blocks, seed=seed)
+    reference_loss = float(log_loss_rows(past.label, np.full(len(past.label), past.label.mean())).mean())
+    advantage = max(reference_loss - float(log_loss_rows(past.label, past.probability).mean()), 1e-9)
+    quality = _quality(past, now, alarms["regret"], advantage, least_share=least_share)
+    return [
+        _label_drift(past, now, alarms["outcome"], quality),
+        quality,
+        _calibration(now, alarms["residual"], advantage, least_share=least_share),
+        check_segments(newest, seed=seed),
+    ]
+
+
+def _too_few(rows: Matured, which: str) -> str | None:
+    positives = int(rows.label.sum())
+    fewest = min(positives, len(rows.label) - positives)
+    if len(rows.label) < FEWEST_ROWS or fewest < FEWEST_OUTCOMES:
+        return (
+            f"{which} has {len(rows.label)} rows with {positives} outcomes; "
+            f"{FEWEST_ROWS} rows and {FEWEST_OUTCOMES} of each kind are needed."
+        )
+    return None
+
+
+def _stretch_of(as_of: NDArray[np.datetime64], end: np.datetime64, length: timedelta) -> NDArray[np.int64]:
+    back = (end - as_of.astype("datetime64[us]")) / np.timedelta64(1, "s")
+    return np.floor(back / length.total_seconds()).astype(np.int64)
+
+
+def _one_each_per_stretch(rows: Matured, end: np.datetime64, length: timedelta, *, seed: int) -> Matured:
+    stretch = _stretch_of(rows.as_of, end, length)
+    order = np.random.default_rng(seed).permutation(len(rows.label))
+    names = np.char.add(rows.entity[order].astype(str), np.char.add("/", stretch[order].astype(str)))
+    _, first = np.unique(names, return_index=True)
+    chosen = np.zeros(len(rows.label), dtype=np.bool_)
+    chosen[order[first]] = True
+    return rows.rows(chosen)
+
+
+def _alarms(past: Matured, now: Matured, blocks: NDArray[np.int64], *, seed: int) -> dict[str, Alarm]:
+    frames = [
+        pd.DataFrame(
+            {
+                "outcome": np.where(rows.label > 0, "yes", "no"),
+                "residual": rows.label - rows.probability,
+                "regret": regret_rows(rows.label, rows.probability),
+            }
+        )
+        for rows in (past, now)
+    ]
+    features = [SimpleNamespace(name=name, dtype=dtype, about=about) for name, dtype, about in _COMPARED]
+    pairs = pair_columns(frames[0], frames[1], features=features)
+    pooled = np.r_[blocks, np.full(len(now.label), -1)]
+    return {alarm.column: alarm for alarm in calibrate(pairs, seed=seed, blocks=pooled, alpha=ALPHA_OUTCOMES)}
+
+
+def _label_drift(past: Matured, now: Matured, alarm: Alarm, quality: Check) -> Check:
+    before, current = float(past.label.mean()), float(now.label.mean())
+    expected = float(now.probability.mean())
+    says = f"{current:.1%} came true; {before:.1%} before, {expected:.1%} expected."
+    state = State.OK if not alarm.rings else (State.FAILS if quality.state == State.FAILS else State.NOTICE)
+    figures = {"before": before, "now": current, "expected": expected, "rows": len(now.label)}
+    return Check(name="label drift", state=state, says=says, cause="outcome rate", figures=figures)
+
+
+def _quality(past: Matured, now: Matured, alarm: Alarm, advantage: float, *, least_share: float) -> Check:
+    """Log-loss beyond what the answers promised: fails if beyond chance and worse by enough to matter."""
+    regret = float(regret_rows(now.label, now.probability).mean())
+    share = max(0.0, regret - max(0.0, float(regret_rows(past.label, past.probability).mean()))) / advantage
+    figures = _figures(now, seed=0) | {f"{name}_before": value for name, value in _figures(past, seed=0).items()}
+    said = f"AUC {figures['auc']:.3f} ({figures['auc_before']:.3f} before), log-loss {figures['log_loss']:.4f}"
+    if alarm.rings and share >= least_share:
+        says = f"{said}: it loses {regret:.4f} a row more than its answers promise, {share:.0%} of what it is worth."
+        return Check(
+            name="real quality",
+            state=State.FAILS,
+            says=says,
+            cause="regret",
+            cost_share=min(1.0, share),
+            figures=figures,
+        )
+    state = State.NOTICE if alarm.rings else State.OK
+    says = f"{said}, as its answers promise." if not alarm.rings else f"{said}: changed, but no loss that matters."
+    return Check(
+        name="real quality", state=state, says=says, cause="regret", cost_share=min(1.0, share), figures=figures
+    )
+
+
+def _figures(rows: Matured, *, seed: int) -> dict[str, float]:
+    figures = flatten(evaluate(rows.label, rows.probability, entity=rows.entity, seed=seed, replicates=100))
+    return {name: value for name, value in figures.items() if np.isfinite(value)}
+
+
+def _calibration(now: Matured, alarm: Alarm, advantage: float, *, least_share: float) -> Check:
+    """Mean answer against outcome rate, and what shifting all answers alike would save."""
+    from training.calibration import fit_calibration, logit
+
+    fitted = fit_calibration("intercept", logit(now.probability), now.label)
+    saved = float(
+        (
+            log_loss_rows(now.label, now.probability) - log_loss_rows(now.label, fitted.apply(logit(now.probability)))
+        ).mean()
+    )
+    share = min(1.0, max(0.0, saved) / advantage)
+    says = (
+        f"Expected {now.probability.mean():.1%}, came {now.label.mean():.1%}; "
+        f"shifting all answers alike would save {share:.0%} of what the model is worth."
+    )
+    state = State.OK
+    if alarm.rings:
+        state = State.FAILS if share >= least_share else State.NOTICE
+    figures = {"expected": float(now.probability.mean()), "came": float(now.label.mean()), "saved": saved}
+    return Check(name="calibration", state=state, says=says, cause="calibration", cost_share=share, figures=figures)
+
+
+def check_segments(rows: Matured, *, seed: int) -> Check:
+    """Whether any group is answered too high or too low beyond chance (Bonferroni over all groups looked at)."""
+    one = rows.one_each(seed=seed)
+    found: list[dict[str, Any]] = []
+    for name, values in one.groups.items():
+        kinds, counts = np.unique(values.astype(str), return_counts=True)
+        for kind in kinds[np.argsort(-counts)][:_MOST_GROUPS]:
+            chosen = values.astype(str) == kind
+            if chosen.sum() >= FEWEST_ROWS // 2:
+                found.append(_group(name, str(kind), one, chosen))
+    biased = [group for group in found if abs(group["z"]) >= _Z_SEGMENT]
+    biased.sort(key=lambda group: -abs(group["z"]))
+    if not found:
+        return unknown("segments", "No group has enough mature rows to be looked at.")
+    figures = {"groups": sorted(found, key=lambda group: -abs(group["z"]))[:_MOST_GROUPS]}
+    if not biased:
+        return Check(
+            name="segments", state=State.OK, says=f"None of {len(found)} groups is answered wrongly beyond chance.",
+            figures=figures,
+        )  # fmt: skip
+    worst = biased[0]
+    says = (
+        f"{len(biased)} of {len(found)} groups are answered wrongly beyond chance; most: {worst['segment']} = "
+        f"{worst['value']}, expected {worst['expected']:.1%}, came {worst['came']:.1%} of {worst['rows']} rows."
+    )
+    cause = ", ".join(f"{group['segment']}={group['value']}" for group in biased[:3])
+    return Check(name="segments", state=State.NOTICE, says=says, cause=cause, figures=figures)
+
+
+def _group(name: str, kind: str, rows: Matured, chosen: NDArray[np.bool_]) -> dict[str, Any]:
+    p, y = rows.probability[chosen], rows.label[chosen]
+    spread = float(np.sqrt(np.sum(p * (1 - p))))
+    return {
+        "segment": name,
+        "value": kind,
+        "rows": int(chosen.sum()),
+        "expected": float(p.mean()),
+        "came": float(y.mean()),
+        "z": float((y.sum() - p.sum()) / spread) if spread > 0 else 0.0,
+    }
+
+
+def by_month(
+    as_of: NDArray[np.datetime64], label: Vector, probability: Vector, entity: NDArray[np.object_], *, seed: int
+) -> list[dict[str, Any]]:
+    """Quality by month of scoring and how much of it is known; months with unknown labels show what is mature only.
+
+    Args:
+        as_of: Moment of each row, UTC.
+        label: 0, 1, or NaN where it is not known yet.
+        probability: What the model answered.
+        entity: Lead or deal of each row.
+        seed: Seed of the intervals.
+
+    Returns:
+        JSON values, oldest month first: month, rows, mature, and where there are enough outcomes auc, auc_low,
+        auc_high, log_loss, expected, came.
+    """
+    months = as_of.astype("datetime64[M]")
+    table = []
+    for month in np.unique(months):
+        chosen = months == month
+        known = chosen & ~np.isnan(label)
+        row: dict[str, Any] = {"month": str(month), "rows": int(chosen.sum()), "mature": int(known.sum())}
+        positives = int(label[known].sum())
+        if min(positives, int(known.sum()) - positives) >= FEWEST_OUTCOMES:
+            figures = evaluate(label[known], probability[known], entity=entity[known], seed=seed, replicates=100)
+            row |= {"auc": figures["auc"].value, "auc_low": figures["auc"].low, "auc_high": figures["auc"].high}
+            row |= {"log_loss": figures["log_loss"].value, "expected": figures["mean_probability"].value}
+            row |= {"came": figures["outcome_rate"].value}
+        table.append(row)
+    return table
+
+
+def spans(metric: Metric | Sequence[float]) -> str:
+    """A figure with its interval in words."""
+    value, low, high = (metric.value, metric.low, metric.high) if isinstance(metric, Metric) else metric
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} ({low:.3f} to {high:.3f})"
