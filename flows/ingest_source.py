@@ -8,6 +8,7 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.events import emit_event
 
 from flows.display import report_progress
 from flows.parts import Platform
@@ -41,4 +42,13 @@ def ingest_source(source: str, data: Path, mapping: Path | None = None) -> dict[
         data: Folder of its files.
         mapping: A mapping of one's own, once; later commands find it in the workspace.
     """
-    return load_files(source, data, mapping)
+    record = load_files(source, data, mapping)
+    loaded = sum(table["loaded"] for table in record["tables"].values())
+    if loaded:
+        # New rows may bring labels and drift: an automation lets the monitoring look (prefect.yaml).
+        emit_event(
+            event="sales.data.loaded",
+            resource={"prefect.resource.id": f"salience.source.{source}"},
+            payload={"source": source, "rows": str(loaded)},
+        )
+    return record
