@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -38,12 +39,26 @@ def test_the_model_is_judged_beside_its_baselines_with_intervals(small_world: Sm
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_report_starts_with_the_verdict_and_needs_nothing_else(small_world: SmallWorld, task: str) -> None:
-    page = small_world.outcomes[task].report.read_text()
-    assert page.index("On later rows the log-loss is") < page.index("<table>")
-    assert page.count("data:image/png;base64,") == 3
-    assert "http://" not in page
-    assert "https://" not in page
+    outcome = small_world.outcomes[task]
+    assert outcome.verdict is not None
+    page = outcome.report.read_text()
+    assert page.index(outcome.verdict.status.capitalize()) < page.index("<table>")
+    assert page.count("<svg ") >= 4
+    assert not re.findall(r"""(?:src|href)=["']?(?!#|data:)|url\((?!#)""", page.replace('xlink:href="#', ""))
     assert "width=device-width" in page
+    assert json.loads(outcome.report.with_suffix(".json").read_text())["verdict"]["status"] == outcome.verdict.status
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_run_in_mlflow_holds_the_report_its_plots_and_its_numbers(small_world: SmallWorld, task: str) -> None:
+    outcome = small_world.outcomes[task]
+    logged = small_world.registry.model(outcome.name, "challenger")
+    assert logged is not None
+    assert {"capacity_found", "brier_reliability", "log_loss_less_const"} <= set(logged.metrics)
+    files = {
+        path.name for path in (small_world.folder / "mlruns" / "artifacts" / outcome.name).rglob("*") if path.is_file()
+    }
+    assert {"training.html", "training.json", "reliability.svg", "gain.svg"} <= files
 
 
 @pytest.mark.parametrize("task", TASKS)
