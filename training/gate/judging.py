@@ -68,18 +68,29 @@ def judge_answers(
     ours: Answers, theirs: Answers | None, holdout: Holdout, *, limits: GateSettings, seed: int
 ) -> tuple[Check, ...]:
     """All checks of two models' answers to the holdout; see `judge`."""
-    base = np.full(len(holdout.label), holdout.base_rate)
-    other = base if theirs is None else theirs.probability
-    checks = [
-        _log_loss(ours.probability, other, holdout, seed=seed),
-        _value(ours.probability, other, holdout, limits=limits, seed=seed),
-    ]
-    if theirs is not None:
-        checks += [
-            _calibration(ours.probability, other, holdout, limits=limits, seed=seed),
-            _segments(segment_pairs(ours.probability, other, holdout, limits=limits), limits=limits),
-        ]
-    return (*checks, _latency(ours.scorer, theirs.scorer if theirs else None, holdout, limits=limits, seed=seed))
+    rival = None if theirs is None else theirs.probability
+    quality = judge_quality(ours.probability, rival, holdout, limits=limits, seed=seed)
+    return (*quality, _latency(ours.scorer, theirs.scorer if theirs else None, holdout, limits=limits, seed=seed))
+
+
+def judge_quality(
+    ours: Vector, theirs: Vector | None, holdout: Holdout, *, limits: GateSettings, seed: int
+) -> tuple[Check, ...]:
+    """The checks of what two models say: log-loss, value at capacity, calibration, segments.
+
+    Args:
+        ours: The challenger's probabilities.
+        theirs: The champion's; None where there is none, and then the first two checks are against the base rate.
+        holdout: The newest rows with known labels.
+        limits: Bounds.
+        seed: Seed of the bootstrap.
+    """
+    other = np.full(len(holdout.label), holdout.base_rate) if theirs is None else theirs
+    first = (_log_loss(ours, other, holdout, seed=seed), _value(ours, other, holdout, limits=limits, seed=seed))
+    if theirs is None:
+        return first
+    calibration = _calibration(ours, theirs, holdout, limits=limits, seed=seed)
+    return (*first, calibration, _segments(segment_pairs(ours, theirs, holdout, limits=limits), limits=limits))
 
 
 def segment_pairs(ours: Vector, theirs: Vector, holdout: Holdout, *, limits: GateSettings) -> list[SegmentPair]:
