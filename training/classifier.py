@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -30,7 +30,9 @@ from training.splits import (
     require_outcomes,
     slice_past,
 )
-from training.study import Progress, StudyResult, fit_winner, run_study
+from training.steadiness import drifting_columns
+from training.study import Progress, StudyResult, run_study
+from training.winner import Winner, choose_winner
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +67,7 @@ class Developed:
         calibration: The chosen calibration.
         calibration_losses: Forward log-loss by method.
         study: The study.
+        winner: What was fitted, and how it can be fitted anew; None for a model of somebody's own.
         probability: Calibrated probabilities of the test rows.
         metrics: Figures on the test rows.
         baselines: The same of the naive answers.
@@ -82,6 +85,7 @@ class Developed:
     calibration: Calibration
     calibration_losses: Mapping[str, float]
     study: StudyResult
+    winner: Winner | None
     probability: Vector
     metrics: Mapping[str, Metric]
     baselines: Mapping[str, Mapping[str, Metric]]
@@ -98,6 +102,8 @@ def develop(
     trials: int,
     threads: int,
     seed: int,
+    workers: int = 1,
+    time_budget_minutes: float | None = None,
     accepted: Collection[str] = (),
     settled: StudyResult | None = None,
     own: OwnModel | None = None,
@@ -112,6 +118,8 @@ def develop(
         trials: Trials of the study.
         threads: Threads of a fit.
         seed: Seed of every draw.
+        workers: Processes that make trials of the study.
+        time_budget_minutes: When the study ends, whatever it has reached.
         accepted: Features that somebody says are honest; a leak found in one does not stop the training.
         settled: What an earlier study came to; no study is run then.
         own: A model of somebody's own making in the place of the trained kinds.
@@ -132,29 +140,38 @@ def develop(
     past_entity, entity = frame.entity[partition.past], frame.entity[partition.test]
     suspicions = probe(matrix[probed], label[probed], entries, entity=past_entity[probed], seed=seed)
     stop_on_leak(suspicions, accepted=accepted)
-    slices = _slices(frame, partition)
-    digest = fingerprint(matrix, label, frame.as_of[partition.past], about=_about(entries, partition))
+    times = frame.as_of[partition.past]
+    slices = slice_past(times, past_entity, np.arange(len(label)), label=label)
+    digest = fingerprint(matrix, label, times, about=_about(entries, partition))
+    winner = None
     if own is not None:
         study, model, margin = own.fit(entries, matrix)
     else:
+        every = _fit_data(matrix, label, entries, when=times)
+        origins = [_rows_of(every, piece.train, judge=piece.judge) for piece in slices.origins]
         study = settled or run_study(
-            _fit_data(matrix, label, entries, slices.train, slices.tune),
+            origins,
             journal=journal,
             fingerprint=digest,
             trials=trials,
             threads=threads,
             seed=seed,
+            workers=workers,
+            time_budget_minutes=time_budget_minutes,
             progress=progress,
         )
-        model, margin = _fit(matrix, label, entries, slices, study, entity=past_entity, threads=threads, seed=seed)
-    calibration, losses = choose_calibration(margin[slices.newest], label[slices.newest])
+        winner = choose_winner(study, origins, threads=threads, seed=seed)
+        model = winner.fit(every, threads=threads, seed=seed)
+        margin = _cross_fitted(winner, every, entity=past_entity, threads=threads, seed=seed)
+    ordered = slices.ordered
+    calibration, losses = choose_calibration(margin[ordered], label[ordered])
     probability = calibration.apply(model.margin(test_matrix, threads=threads))
     metrics = evaluate(partition.test_label, probability, entity=entity, seed=seed)
     if own is None:
-        answers = _naive(entries, matrix, label, test_matrix, seed=seed)
+        answers = naive_answers(entries, matrix, label, test_matrix, seed=seed)
     else:  # the naive answers read every feature, whatever the own model reads
         past, later = (_matrix(frame, fitted, rows) for rows in (partition.past, partition.test))
-        answers = _naive(fitted, past, label, later, seed=seed)
+        answers = naive_answers(fitted, past, label, later, seed=seed)
     naive = {name: evaluate(partition.test_label, answer, entity=entity, seed=seed) for name, answer in answers.items()}
     return Developed(
         entries=entries,
@@ -166,11 +183,12 @@ def develop(
         calibration=calibration,
         calibration_losses=losses,
         study=study,
+        winner=winner,
         probability=probability,
         metrics=metrics,
         baselines=naive,
         answers=answers,
-        findings=_all_findings(
+        findings=all_findings(
             suspicions,
             probe(
                 test_matrix,
@@ -185,7 +203,7 @@ def develop(
     )
 
 
-def _all_findings(past: Sequence[Finding], test: Sequence[Finding]) -> tuple[Finding, ...]:
+def all_findings(past: Sequence[Finding], test: Sequence[Finding]) -> tuple[Finding, ...]:
     """What was found in the test rows, and what only the past shows."""
     named = {(finding.feature, finding.probe) for finding in test}
     return (*test, *(finding for finding in past if (finding.feature, finding.probe) not in named))
@@ -218,64 +236,52 @@ def _sample(count: int, *, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).choice(count, _PROBE_ROWS, replace=False))
 
 
-def _slices(frame: Frame, partition: Partition) -> PastSlices:
-    """Slices of the past as positions within it."""
-    past = partition.past
-    return slice_past(frame.as_of[past], frame.entity[past], np.arange(len(past)))
-
-
 def _about(entries: tuple[FeatureEntry, ...], partition: Partition) -> str:
     return ",".join(entry.name for entry in entries) + "|" + partition.about
 
 
 def _fit_data(
-    matrix: Vector,
-    label: Vector,
-    entries: tuple[FeatureEntry, ...],
-    train: NDArray[np.int64],
-    stop: NDArray[np.int64] | None,
+    matrix: Vector, label: Vector, entries: tuple[FeatureEntry, ...], *, when: NDArray[np.datetime64]
 ) -> FitData:
     return FitData(
-        matrix=matrix[train],
-        label=label[train],
-        stop_matrix=None if stop is None else matrix[stop],
-        stop_label=None if stop is None else label[stop],
+        matrix=matrix,
+        label=label,
         categorical=[index for index, entry in enumerate(entries) if entry.dtype == "category"],
         monotone=[entry.direction for entry in entries],
+        drifting=drifting_columns(matrix, when),
+        age_days=(when.max() - when) / np.timedelta64(1, "D"),
     )
 
 
-def _fit(
-    matrix: Vector,
-    label: Vector,
-    entries: tuple[FeatureEntry, ...],
-    slices: PastSlices,
-    study: StudyResult,
-    *,
-    entity: Entities,
-    threads: int,
-    seed: int,
-) -> tuple[Model, Vector]:
-    """The winner fitted on the whole past, and cross-fitted log-odds of the past for the calibration.
+def _rows_of(data: FitData, rows: NDArray[np.int64], *, judge: NDArray[np.int64] | None = None) -> FitData:
+    return replace(
+        data,
+        matrix=data.matrix[rows],
+        label=data.label[rows],
+        age_days=None if data.age_days is None else data.age_days[rows] - data.age_days[rows].min(),
+        stop_matrix=None if judge is None else data.matrix[judge],
+        stop_label=None if judge is None else data.label[judge],
+    )
 
-    The number of rounds is found on the tuning slice. Calibrating on a held-out newest slice instead cost 0.002 to
-    0.011 log-loss on four frames: the trees missed the newest rows, and the slice held few entities.
+
+def _cross_fitted(winner: Winner, data: FitData, *, entity: Entities, threads: int, seed: int) -> Vector:
+    """Log-odds of the past, each from a model that had not seen the row's entity.
+
+    Calibrating on a held-out newest slice instead cost 0.002 to 0.011 log-loss on four frames: the model missed the
+    newest rows, and the slice held few entities.
     """
-    data = _fit_data(matrix, label, entries, slices.train, slices.tune)
-    rounds = fit_winner(data, study, rounds=None, threads=threads, seed=seed).rounds
     fold = entity_folds(entity, folds=_FOLDS, seed=seed)
-    margin = np.empty(len(label))
+    margin = np.empty(len(data.label))
     for held in range(_FOLDS):
-        rest = _fit_data(matrix, label, entries, np.flatnonzero(fold != held), None)
-        part = fit_winner(rest, study, rounds=rounds, threads=threads, seed=seed)
-        margin[fold == held] = part.margin(matrix[fold == held], threads=threads)
-    everything = _fit_data(matrix, label, entries, np.arange(len(label)), None)
-    return fit_winner(everything, study, rounds=rounds, threads=threads, seed=seed), margin
+        part = winner.fit(_rows_of(data, np.flatnonzero(fold != held)), threads=threads, seed=seed)
+        margin[fold == held] = part.margin(data.matrix[fold == held], threads=threads)
+    return margin
 
 
-def _naive(
+def naive_answers(
     entries: tuple[FeatureEntry, ...], matrix: Vector, label: Vector, test_matrix: Vector, *, seed: int
 ) -> dict[str, Vector]:
+    """What the naive answers say on the test rows, by name."""
     answers = {
         "const": baselines.constant(label, len(test_matrix)),
         "logistic_regression": baselines.logistic_regression(matrix, label, test_matrix, entries, seed=seed),

@@ -1,8 +1,9 @@
 """What every kind of model can do, and how one is read back from a bundle.
 
 A model answers log-odds and says exactly what each feature added to them. Kinds: trees of two libraries
-(`training.trees`), a logistic regression (`training.linear`), and a weighted sum of these (`training.blend`). A kind's module is imported when a model of it is
-made or read, so that a bundle loads only its own library.
+(`training.trees`), a logistic regression (`training.linear`), a weighted sum of these (`training.blend`), and a
+scorecard of points that somebody wrote (`training.scoring`). A kind's module is imported when a model of it is made or
+read, so that a bundle loads only its own library.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ class FitData:
         categorical: Positions of category columns (codes).
         monotone: -1, 0 or 1 per column.
         drifting: Positions of columns whose values move with the calendar; a candidate may leave them out.
+        age_days: Age of each row, 0 for the newest; a candidate may let old rows count for less.
+        weight: How much each row counts; None: all alike.
     """
 
     matrix: Matrix
@@ -64,6 +67,8 @@ class FitData:
     categorical: Sequence[int] = ()
     monotone: Sequence[int] = ()
     drifting: Sequence[int] = ()
+    age_days: Matrix | None = None
+    weight: Matrix | None = None
 
 
 def bulk_threads(n_rows: int, threads: int) -> int:
@@ -97,4 +102,12 @@ def load_model(library: str, folder: Path) -> Model:
         from training.blend import load_blend
 
         return load_blend(folder)
+    if library == "competing_risks":
+        from training.deals.model import load_competing_risks
+
+        return load_competing_risks(folder)
+    if library == "stage_rates":
+        from training.deals.rates import load_rates
+
+        return load_rates(folder)
     raise ContractError(f"There is no kind of model '{library}'", next_step="train the model again")

@@ -4,9 +4,10 @@ A split at a moment M: the test rows have as_of >= M and labels known at the cut
 M and labels as known at M. The horizon between them is purged. Between past and test no entity needs to be left out:
 the past labels are windows that ended before M.
 
-Within the past, the newest quarter steers the study; rows of its entities are left out of the older part (a deal has
-many rows with one outcome, and a model that has seen it looks too sure on the others). The final trees are fitted on
-the whole past; the calibration sees predictions that were cross-fitted by entity.
+Within the past, rolling origins steer the study: each of three newer slices judges what was fitted on all rows before
+it. Rows of a slice's entities are left out of what is fitted for it (a deal has many rows with one outcome, and a model
+that has seen it looks too sure on the others). The final model is fitted on the whole past; the calibration sees
+predictions that were cross-fitted by entity.
 """
 
 from __future__ import annotations
@@ -24,12 +25,28 @@ Rows = NDArray[np.int64]
 Entities = NDArray[np.object_] | NDArray[np.str_]
 
 TEST_SHARE = 0.2
-# Shares of the past.
+# Shares of the past: each slice that judges, how many there are at most, one alone where outcomes are few.
+SLICE_SHARE, SLICES = 0.15, 3
 TUNE_SHARE = 0.25
 NEWEST_SHARE = 0.4
+# Outcomes of each kind that a slice must hold, and that what is fitted for it must hold.
+MIN_SLICE_OUTCOMES, MIN_FIT_OUTCOMES = 25, 40
 
 MIN_TRAIN_OUTCOMES = 40
 MIN_TEST_OUTCOMES = 20
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Row numbers of one origin.
+
+    Args:
+        train: What is fitted on: rows before the origin.
+        judge: Rows from the origin on, up to the next; no entity of theirs is in `train`.
+    """
+
+    train: Rows
+    judge: Rows
 
 
 @dataclass(frozen=True)
@@ -37,14 +54,14 @@ class PastSlices:
     """Row numbers of the past.
 
     Args:
-        train: The study fits on these.
-        tune: Later ones, which stop the fits and steer the study; no entity of theirs is in `train`.
-        newest: The newest share of the past, oldest first; the calibration is chosen and fitted on these.
+        origins: Slices that steer the study, the newest first; at least one.
+        newest: The newest share of the past, oldest first; what a score is compared with.
+        ordered: The whole past, oldest first.
     """
 
-    train: Rows
-    tune: Rows
+    origins: tuple[Slice, ...]
     newest: Rows
+    ordered: Rows
 
 
 def moment_of(value: np.datetime64) -> datetime:
@@ -79,22 +96,42 @@ def choose_test_start(as_of: Times, usable: NDArray[np.bool_], *, share: float =
     return moment_of(start.astype("datetime64[D]"))
 
 
-def slice_past(as_of: Times, entity: Entities, past: Rows) -> PastSlices:
-    """Cut the past by time into what the study fits on and what judges it, no entity in both.
+def slice_past(as_of: Times, entity: Entities, past: Rows, *, label: NDArray[np.float64] | None = None) -> PastSlices:
+    """Cut the past by rolling origins into what the study fits on and what judges it, no entity in both.
 
     Args:
         as_of: Times of all rows.
         entity: Lead or deal of each row.
         past: Row numbers of the past.
+        label: Outcomes of the past rows, in the order of `past`; origins with too few of them are left out. Where none
+            has enough, the newest quarter judges alone.
     """
-    ordered = past[np.argsort(as_of[past], kind="stable")]
+    order = np.argsort(as_of[past], kind="stable")
+    ordered = past[order]
+    outcome = None if label is None else label[order]
     times = as_of[ordered]
-    tune_from = times[int(len(ordered) * (1.0 - TUNE_SHARE))]
-    tune, train = ordered[times >= tune_from], ordered[times < tune_from]
     # Numbers instead of names: isin on objects compares every pair.
     code = np.unique(entity.astype(str), return_inverse=True)[1]
-    train = train[~np.isin(code[train], code[tune])]
-    return PastSlices(train, tune, ordered[int(len(ordered) * (1.0 - NEWEST_SHARE)) :])
+
+    def cut(begin: float, end: float) -> tuple[Slice, bool]:
+        first = times[min(int(len(ordered) * begin), len(ordered) - 1)]
+        last = times[int(len(ordered) * end)] if end < 1.0 else None
+        judged = (times >= first) if last is None else (times >= first) & (times < last)
+        fitted = (times < first) & ~np.isin(code[ordered], code[ordered[judged]])
+        enough = outcome is None or (
+            _fewest(outcome[judged]) >= MIN_SLICE_OUTCOMES and _fewest(outcome[fitted]) >= MIN_FIT_OUTCOMES
+        )
+        return Slice(ordered[fitted], ordered[judged]), bool(enough)
+
+    ends = [1.0 - SLICE_SHARE * number for number in range(SLICES)]
+    found = [piece for piece, enough in (cut(end - SLICE_SHARE, end) for end in ends) if enough]
+    origins = tuple(found) or (cut(1.0 - TUNE_SHARE, 1.0)[0],)
+    return PastSlices(origins, ordered[int(len(ordered) * (1.0 - NEWEST_SHARE)) :], ordered)
+
+
+def _fewest(label: NDArray[np.float64]) -> float:
+    """Outcomes of the rarer kind."""
+    return float(min(label.sum(), (1.0 - label).sum()))
 
 
 def entity_folds(entity: Entities, *, folds: int, seed: int) -> Rows:

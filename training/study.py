@@ -1,16 +1,21 @@
-"""The study: Optuna over LightGBM and XGBoost, log-loss on later rows, successive halving, resumable.
+"""The study: Optuna over the kinds of model, judged on several later slices of the past, pruned, resumable, shared.
 
-The objective is the log-loss after the best shift of the base rate (`trees.shifted_log_loss`): the calibration repairs
-the level, the study chooses what ranks and spreads best.
+The objective is the log-loss after the best shift of the base rate (`trees.shifted_log_loss`), averaged over slices of
+rolling origins: the calibration repairs the level, the study chooses what ranks and spreads best. Trees are judged by
+one number of rounds for all slices, so that stopping early on each of them flatters nobody. The newest slice comes
+first; successive halving ends a trial that is in the worse half of those that have seen as many slices.
 
 The journal file is named by the model; the study in it by the training frame's fingerprint, so that a second run on the
-same frame goes on where the first one ended, and a new frame starts afresh.
+same frame goes on where the first one ended, and a new frame starts afresh. Every trial draws from a seed of its place,
+so a study that was killed and goes on tries what it would have tried. Several processes may work on one study; one that
+is killed loses its trial and nothing else.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,41 +23,21 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from training.models import FitData, Model
-from training.trees import Library, OnRound, fit_trees
+from training.models import FitData
+from training.search import FIRST_TRIALS, KINDS, SEARCH_VERSION, Candidate, Kind, fit_candidate, suggest
+from training.trees import OnRound, shifted_log_loss
+from training.workers import working_together
 
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
 
-MAX_ROUNDS = 400
-TRIAL_ROWS = 30_000
-_PATIENCE = 25
-_REPORT_EVERY = 10
-_HALVING_FROM = 2
-# Small steps generalise better (Friedman 2001); with large ones a few rounds win a noisy slice by luck.
-_LEARNING_RATES = (0.02, 0.1)
-# Both libraries meet in every study, each first with settings that are rarely bad.
-FIRST_TRIALS: tuple[dict[str, Any], ...] = (
-    {
-        "library": "lightgbm",
-        "lightgbm_learning_rate": 0.06,
-        "lightgbm_num_leaves": 15,
-        "lightgbm_min_data_in_leaf": 60,
-        "lightgbm_feature_fraction": 0.7,
-        "lightgbm_bagging_fraction": 0.8,
-        "lightgbm_lambda_l2": 1.0,
-    },
-    {
-        "library": "xgboost",
-        "xgboost_learning_rate": 0.08,
-        "xgboost_max_depth": 4,
-        "xgboost_min_child_weight": 10.0,
-        "xgboost_colsample_bytree": 0.7,
-        "xgboost_subsample": 0.8,
-        "xgboost_reg_lambda": 1.0,
-    },
-)
+TRIAL_ROWS = 20_000
+DRIFT_TOLL = 0.01
+"""Share of the log-loss by which a candidate with drifting features must be better than one without."""
+_STARTUP_TRIALS = 6
+# Workers draw from seeds of their own.
+_WORKER_SEEDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -70,82 +55,130 @@ class Trial:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """The study's winner.
+    """The study's winner, and what else came of it.
 
     Args:
-        library: Library of the best trial.
-        params: The library's own parameters.
-        rounds: Rounds that were best.
-        log_loss: Shifted log-loss of the best trial on the tuning slice.
+        library: Kind of the best trial.
+        params: Its parameters.
+        rounds: Rounds that were best; 0 where there are none.
+        log_loss: Its shifted log-loss on the later slices.
         trials: All trials, those of earlier runs too.
         reused: Trials that an earlier run had already made.
+        best_of: The best trial of each kind that has one, the winner's first.
+        stopped: Why the study ended before its last trial, in words; "" where it did not.
     """
 
-    library: Library
+    library: Kind
     params: dict[str, Any]
     rounds: int
     log_loss: float
     trials: tuple[Trial, ...]
     reused: int
+    best_of: tuple[Candidate, ...] = ()
+    stopped: str = ""
 
 
 def run_study(
-    data: FitData,
+    slices: Sequence[FitData],
     *,
     journal: Path,
     fingerprint: str,
     trials: int,
     threads: int,
     seed: int,
+    workers: int = 1,
+    time_budget_minutes: float | None = None,
     progress: Progress | None = None,
 ) -> StudyResult:
-    """Search both libraries for the least log-loss on `data.stop_matrix`.
+    """Search all kinds for the least log-loss on later slices of the past.
+
+    With several workers, or another command on the same journal, trials are made side by side. What each tries then
+    depends on which others had ended, so the parameters may differ from a lone worker's; the result is always the best
+    of the first `trials` that ended, by number.
 
     Args:
-        data: Rows to fit on and the later rows that judge. Beyond 30 000 rows the trials see a random part.
+        slices: Rows to fit on and the later rows that judge, newest slice first. Beyond 20 000 rows of either, trials
+            see a random part.
         journal: Journal file; made if missing.
         fingerprint: Digest of the frame, names the study.
         trials: Trials the study shall have in all; those already in the journal count.
-        threads: Threads of a fit.
+        threads: Threads of all fits together.
         seed: Seed of the sampler and of every fit.
+        workers: Processes that make trials.
+        time_budget_minutes: When to start no further trial and end the running one; one trial is always completed.
         progress: Told (what, done, total) after each trial.
     """
+    if not slices or any(data.stop_label is None for data in slices):
+        raise ValueError("A study needs later rows that judge.")
+    deadline = None if time_budget_minutes is None else time.time() + 60.0 * time_budget_minutes
+    parts = tuple(_part(data, seed=seed + at) for at, data in enumerate(slices))
+    study = open_study(journal, fingerprint)
+    reused = min(_finished(study), trials)
+    for first in FIRST_TRIALS[:trials] if reused < trials else ():
+        study.enqueue_trial(first, skip_if_exists=True)
+    share = max(1, threads // workers)
+    work = _Work(journal, fingerprint, parts, trials, share, seed, deadline)
+    with working_together(work, workers - 1 if reused < trials else 0):
+        make_trials(study, work, progress=progress)
+    return _result(study, trials=trials, reused=reused)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a worker needs to make trials."""
+
+    journal: Path
+    fingerprint: str
+    slices: tuple[FitData, ...]
+    trials: int
+    threads: int
+    seed: int
+    deadline: float | None
+
+
+def open_study(journal: Path, fingerprint: str) -> Any:
+    """The study of a frame in a journal; made if missing."""
     import optuna
 
-    if data.stop_label is None:
-        raise ValueError("A study needs later rows that judge.")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     journal.parent.mkdir(parents=True, exist_ok=True)
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
-    study = optuna.create_study(
-        study_name=fingerprint,
+    return optuna.create_study(
+        study_name=f"{fingerprint}-{SEARCH_VERSION}",
         storage=storage,
         load_if_exists=True,
         direction="minimize",
-        sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=4),
-        pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=_HALVING_FROM, reduction_factor=2),
+        pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2),
     )
-    finished = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
-    reused = len(study.get_trials(deepcopy=False, states=finished))
-    if reused == 0:
-        for first in FIRST_TRIALS[:trials]:
-            study.enqueue_trial(first, skip_if_exists=True)
-    part = _part(data, seed=seed)
 
-    def objective(trial: Any) -> float:
-        return _run_trial(trial, part, threads=threads, seed=seed)
 
-    for done in range(reused, trials):
-        study.optimize(objective, n_trials=1)
+def make_trials(study: Any, work: _Work, *, worker: int = 0, progress: Progress | None = None) -> None:
+    """Make trials until the study has as many as it shall have, or its time is over."""
+    import optuna
+
+    while (done := _finished(study)) < work.trials and not (_is_over(work) and _has_result(study)):
+        study.sampler = optuna.samplers.TPESampler(
+            seed=work.seed + done + _WORKER_SEEDS * worker, n_startup_trials=_STARTUP_TRIALS, constant_liar=worker > 0
+        )
+        study.optimize(lambda trial: _run_trial(trial, work, must_end=_has_result(study)), n_trials=1)
         if progress is not None:
-            progress("tuning", done + 1, trials)
-    return _result(study, reused=min(reused, trials))
+            progress("tuning", min(_finished(study), work.trials), work.trials)
 
 
-def fit_winner(data: FitData, winner: StudyResult, *, rounds: int | None, threads: int, seed: int) -> Model:
-    """Fit the winner's parameters for `rounds` rounds, or until `data.stop_matrix` says stop where that is None."""
-    most = MAX_ROUNDS * 2 if rounds is None else rounds
-    return fit_trees(winner.library, winner.params, data, rounds=most, patience=_PATIENCE, threads=threads, seed=seed)
+def _is_over(work: _Work) -> bool:
+    return work.deadline is not None and time.time() > work.deadline
+
+
+def _finished(study: Any) -> int:
+    from optuna.trial import TrialState
+
+    return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
+
+
+def _has_result(study: Any) -> bool:
+    from optuna.trial import TrialState
+
+    return bool(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
 
 
 def _part(data: FitData, *, seed: int) -> FitData:
@@ -156,7 +189,12 @@ def _part(data: FitData, *, seed: int) -> FitData:
     stop = _draw(generator, len(stop_label))
     stop_matrix = None if data.stop_matrix is None else data.stop_matrix[stop]
     return replace(
-        data, matrix=data.matrix[train], label=data.label[train], stop_matrix=stop_matrix, stop_label=stop_label[stop]
+        data,
+        matrix=data.matrix[train],
+        label=data.label[train],
+        age_days=None if data.age_days is None else data.age_days[train],
+        stop_matrix=stop_matrix,
+        stop_label=stop_label[stop],
     )
 
 
@@ -166,68 +204,120 @@ def _draw(generator: np.random.Generator, count: int) -> NDArray[np.int64]:
     return np.sort(generator.choice(count, TRIAL_ROWS, replace=False))
 
 
-def _suggest(trial: Any) -> tuple[Library, dict[str, Any]]:
-    library: Library = trial.suggest_categorical("library", ["lightgbm", "xgboost"])
-    if library == "lightgbm":
-        params = {
-            "learning_rate": trial.suggest_float("lightgbm_learning_rate", *_LEARNING_RATES, log=True),
-            "num_leaves": trial.suggest_int("lightgbm_num_leaves", 4, 48, log=True),
-            "min_data_in_leaf": trial.suggest_int("lightgbm_min_data_in_leaf", 15, 300, log=True),
-            "feature_fraction": trial.suggest_float("lightgbm_feature_fraction", 0.4, 1.0),
-            "bagging_fraction": trial.suggest_float("lightgbm_bagging_fraction", 0.5, 1.0),
-            "lambda_l2": trial.suggest_float("lightgbm_lambda_l2", 0.01, 30.0, log=True),
-        }
-        return library, {**params, "bagging_freq": 1}
-    return library, {
-        "learning_rate": trial.suggest_float("xgboost_learning_rate", *_LEARNING_RATES, log=True),
-        "max_depth": trial.suggest_int("xgboost_max_depth", 2, 6),
-        "min_child_weight": trial.suggest_float("xgboost_min_child_weight", 1.0, 60.0, log=True),
-        "colsample_bytree": trial.suggest_float("xgboost_colsample_bytree", 0.4, 1.0),
-        "subsample": trial.suggest_float("xgboost_subsample", 0.5, 1.0),
-        "reg_lambda": trial.suggest_float("xgboost_reg_lambda", 0.1, 30.0, log=True),
-    }
-
-
-def _run_trial(trial: Any, data: FitData, *, threads: int, seed: int) -> float:
+def _run_trial(trial: Any, work: _Work, *, must_end: bool) -> float:
     import optuna
 
-    library, params = _suggest(trial)
-    best = [float("inf"), 0.0]
+    kind, params = suggest(trial)
 
-    def watch(round_: int, loss: float) -> None:
-        if loss < best[0]:
-            best[:] = [loss, float(round_ + 1)]
-        if (round_ + 1) % _REPORT_EVERY == 0:
-            trial.report(best[0], (round_ + 1) // _REPORT_EVERY)
-            if trial.should_prune():
-                raise optuna.TrialPruned
+    def watch(_: int, __: float) -> None:
+        if must_end and _is_over(work):
+            raise optuna.TrialPruned
 
-    on_round: OnRound = watch
-    fit_trees(
-        library, params, data, rounds=MAX_ROUNDS, patience=_PATIENCE, threads=threads, seed=seed, on_round=on_round
-    )
-    trial.set_user_attr("rounds", int(best[1]))
+    curves: list[NDArray[np.float64]] = []
+    best = (np.inf, 0)
+    for place, data in enumerate(work.slices):
+        curves.append(_loss_curve(kind, params, data, threads=work.threads, seed=work.seed, watch=watch))
+        loss, rounds = common_best(curves, [len(part.label) for part in _judged(work.slices[: place + 1])])
+        best = (loss * _toll(params, data), rounds)
+        trial.report(best[0], place + 1)
+        if place + 1 < len(work.slices) and trial.should_prune():
+            raise optuna.TrialPruned
+    trial.set_user_attr("rounds", 0 if kind == "linear" else best[1])
     trial.set_user_attr("params", params)
     return best[0]
 
 
-def _result(study: Any, *, reused: int) -> StudyResult:
-    best = study.best_trial
-    trials = tuple(_trial(trial) for trial in study.get_trials(deepcopy=False) if trial.state.is_finished())
+def _toll(params: Mapping[str, Any], data: FitData) -> float:
+    """What features that move with the calendar have to earn.
+
+    On the few regimes that a history holds, they win a slice by luck: what went with a low rate last spring need not go
+    with one next year.
+    """
+    return 1.0 + DRIFT_TOLL if len(data.drifting) and not params["steady"] else 1.0
+
+
+def _judged(slices: Sequence[FitData]) -> list[FitData]:
+    """The rows that judge, as rows of their own."""
+    return [replace(data, label=data.stop_label) for data in slices if data.stop_label is not None]
+
+
+def _loss_curve(
+    kind: Kind, params: Mapping[str, Any], data: FitData, *, threads: int, seed: int, watch: OnRound
+) -> NDArray[np.float64]:
+    """Shifted log-loss on the later rows after each round; a single one for a kind without rounds."""
+    losses: list[float] = []
+
+    def on_round(round_: int, loss: float) -> None:
+        losses.append(loss)
+        watch(round_, loss)
+
+    model = fit_candidate(kind, params, data, rounds=None, threads=threads, seed=seed, on_round=on_round)
+    if not losses and data.stop_matrix is not None and data.stop_label is not None:
+        margin = model.margin(data.stop_matrix, threads=threads)
+        losses.append(shifted_log_loss(data.stop_label, 1.0 / (1.0 + np.exp(-np.clip(margin, -40.0, 40.0)))))
+        watch(0, losses[-1])
+    return np.array(losses)
+
+
+def common_best(curves: Sequence[NDArray[np.float64]], rows: Sequence[int]) -> tuple[float, int]:
+    """Least mean loss over the slices at one number of rounds, and that number.
+
+    A curve that was stopped goes on as it ended.
+
+    Args:
+        curves: Loss after each round, by slice.
+        rows: Rows that judge, by slice: its weight.
+
+    Example:
+        >>> common_best([np.array([3.0, 1.0, 2.0]), np.array([3.0, 4.0])], [10, 10])
+        (2.5, 2)
+    """
+    length = max(len(curve) for curve in curves)
+    padded = [np.concatenate([curve, np.full(length - len(curve), curve[-1])]) for curve in curves]
+    mean = np.average(padded, axis=0, weights=np.array(rows, dtype=np.float64))
+    return float(mean.min()), int(mean.argmin()) + 1
+
+
+def _result(study: Any, *, trials: int, reused: int) -> StudyResult:
+    from optuna.trial import TrialState
+
+    every = study.get_trials(deepcopy=False)
+    finished = [trial for trial in every if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)][:trials]
+    complete = [trial for trial in finished if trial.state == TrialState.COMPLETE]
+    candidates = sorted((_candidate(trial) for trial in complete), key=lambda candidate: candidate.log_loss)
+    best_of = {kind: next((c for c in candidates if c.kind == kind), None) for kind in KINDS}
+    ranked = sorted((c for c in best_of.values() if c is not None), key=lambda candidate: candidate.log_loss)
+    best = ranked[0]
+    stopped = (
+        "" if len(finished) >= trials else f"the time budget ended the study after {len(finished)} of {trials} trials"
+    )
+    if stopped:
+        logger.warning("%s", stopped)
     return StudyResult(
-        library=best.params["library"],
-        params=dict(best.user_attrs["params"]),
-        rounds=int(best.user_attrs["rounds"]),
-        log_loss=float(best.value),
-        trials=trials,
+        library=best.kind,
+        params=dict(best.params),
+        rounds=best.rounds,
+        log_loss=best.log_loss,
+        trials=tuple(_trial(trial) for trial in every if trial.state.is_finished()),
         reused=reused,
+        best_of=tuple(ranked),
+        stopped=stopped,
+    )
+
+
+def _candidate(trial: Any) -> Candidate:
+    return Candidate(
+        kind=trial.params["library"],
+        params=dict(trial.user_attrs["params"]),
+        rounds=int(trial.user_attrs["rounds"]),
+        log_loss=float(trial.value),
     )
 
 
 def _trial(trial: Any) -> Trial:
     states: dict[str, Literal["complete", "pruned", "failed"]] = {"COMPLETE": "complete", "PRUNED": "pruned"}
     values = list(trial.intermediate_values.values())
-    value = trial.value if trial.value is not None else (min(values) if values else None)
+    value = trial.value if trial.value is not None else (values[-1] if values else None)
     return Trial(
         number=trial.number,
         state=states.get(trial.state.name, "failed"),

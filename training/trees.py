@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import ContractError
 from training.models import FitData, Model
 
 Matrix = NDArray[np.float64]
@@ -119,13 +120,24 @@ def load_trees(library: str, folder: Path) -> Model:
     if library == "lightgbm":
         lightgbm = _import_library("lightgbm")
 
-        gbm = lightgbm.Booster(model_file=str(path))
+        gbm = lightgbm.Booster(model_str=_whole_text(path))
         return LightGbmTrees(gbm, int(gbm.num_trees()))
     xgboost = _import_library("xgboost")
 
     xgb = xgboost.Booster()
     xgb.load_model(str(path))
     return XgBoostTrees(xgb, int(xgb.num_boosted_rounds()))
+
+
+def _whole_text(path: Path) -> str:
+    """LightGBM's text; it ends the whole process when it reads one that was cut short, so that is looked at before."""
+    text = path.read_text(encoding="utf-8")
+    if "\nend of trees\n" not in text:
+        raise ContractError(
+            f"The model in {path} was cut short", expected="LightGBM's text up to 'end of trees'",
+            got=f"{len(text)} characters", next_step="fetch the bundle again: remove its folder; or train again",
+        )  # fmt: skip
+    return text
 
 
 def fit_trees(
@@ -179,7 +191,7 @@ def _fit_lightgbm(
     if any(data.monotone):
         fixed["monotone_constraints"] = list(data.monotone)
     options = {"categorical_feature": list(data.categorical), "params": {"verbosity": -1, "num_threads": threads}}
-    train = lightgbm.Dataset(data.matrix, data.label, free_raw_data=True, **options)
+    train = lightgbm.Dataset(data.matrix, data.label, weight=data.weight, free_raw_data=True, **options)
     callbacks: list[Any] = []
     valid: list[Any] = []
     if data.stop_matrix is not None:
@@ -227,7 +239,7 @@ def _fit_xgboost(
     }
     if any(data.monotone):
         fixed["monotone_constraints"] = "(" + ",".join(str(sign) for sign in data.monotone) + ")"
-    train = xgboost.DMatrix(data.matrix, data.label, nthread=threads)
+    train = xgboost.DMatrix(data.matrix, data.label, weight=data.weight, nthread=threads)
     extra: dict[str, Any] = {}
     if data.stop_matrix is not None:
         stop = xgboost.DMatrix(data.stop_matrix, data.stop_label, nthread=threads)

@@ -68,11 +68,26 @@ def test_the_newest_share_of_entities_begins_at_their_first_row() -> None:
 def test_what_judges_the_study_is_later_and_shares_no_entity(rows: list[tuple[int, int]]) -> None:
     as_of, entity = days(*(row[0] for row in rows)), np.array([f"e{row[1]}" for row in rows], dtype=object)
     slices = slice_past(as_of, entity, np.arange(len(rows)))
-    if len(slices.train):
-        assert as_of[slices.train].max() < as_of[slices.tune].min()
-    assert not set(entity[slices.train]) & set(entity[slices.tune])
+    for piece in slices.origins:
+        if len(piece.train) and len(piece.judge):
+            assert as_of[piece.train].max() < as_of[piece.judge].min()
+        assert not set(entity[piece.train]) & set(entity[piece.judge])
+    judged = np.concatenate([piece.judge for piece in slices.origins])
+    assert len(set(judged.tolist())) == len(judged)
+    assert as_of[slices.origins[0].judge].max() == as_of.max()
     assert as_of[slices.newest].min() >= np.sort(as_of)[int(len(rows) * 0.6)]
     assert (np.diff(as_of[slices.newest]) >= np.timedelta64(0)).all()
+
+
+def test_origins_with_too_few_outcomes_are_left_out_and_the_newest_quarter_judges_alone_at_worst() -> None:
+    as_of, entity = days(*range(1_000)), np.array([f"e{i}" for i in range(1_000)], dtype=object)
+    rows = np.arange(1_000)
+    often, late = rows % 2, (rows >= 700) * (rows % 2)
+    assert len(slice_past(as_of, entity, rows, label=often.astype(float)).origins) == 3
+    newest = slice_past(as_of, entity, rows, label=late.astype(float)).origins
+    assert [(piece.judge.min(), piece.judge.max()) for piece in newest] == [(850, 999)]
+    alone = slice_past(as_of, entity, rows, label=np.zeros(1_000)).origins
+    assert [(piece.judge.min(), piece.judge.max()) for piece in alone] == [(750, 999)]
 
 
 def test_rows_of_an_entity_share_their_fold_and_folds_are_of_like_size() -> None:

@@ -1,0 +1,153 @@
+"""Logistic regression with ridge, lasso and signs, by proximal Newton steps (Lee, Sun and Saunders 2014; glmnet's way).
+
+scikit-learn has no elastic net with signs, and its solver for the lasso (saga) took minutes on designs on which this
+one takes a second. A test holds it equal to scikit-learn's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float64]
+
+_STEPS = 60
+_SWEEPS = 60
+_HALVINGS = 30
+# Rows from which curvature is taken. The gradient always sees all rows, so the solution does not depend on this.
+_CURVATURE_ROWS = 16_384
+_FRESH_CURVATURE = 4
+_TOLERANCE = 1e-6
+
+
+def fit_elastic_net(
+    design: NDArray[np.float32],
+    label: Vector,
+    *,
+    ridge: float,
+    lasso: float,
+    signs: NDArray[np.int64] | None = None,
+    weight: Vector | None = None,
+) -> tuple[float, Vector]:
+    """Minimise mean log-loss + ridge / 2 |w|^2 + lasso |w|_1; the intercept is free of penalty.
+
+    Args:
+        design: float32, shape (n_rows, n_columns).
+        label: 0 or 1 per row.
+        ridge: Strength of the squared penalty.
+        lasso: Strength of the absolute penalty.
+        signs: -1, 0 or 1 per column: the sign its weight must have, 0 for any.
+        weight: How much each row counts in the mean; None: all alike.
+
+    Returns:
+        Intercept and weights.
+    """
+    count = design.shape[1]
+    bounds = np.zeros(count, dtype=np.int64) if signs is None else np.asarray(signs, dtype=np.int64)
+    share = np.full(len(label), 1.0 / len(label)) if weight is None else weight / weight.sum()
+    rate = float(np.clip(share @ label, 1e-6, 1 - 1e-6))
+    weights = np.zeros(count + 1)
+    weights[0] = np.log(rate / (1 - rate))
+    margin = np.full(len(label), weights[0])
+    loss = _objective(margin, label, share, weights, ridge, lasso)
+    chosen = _curvature_rows(len(label))
+    part = np.asarray(design[chosen], dtype=np.float32)
+    curvature = np.empty(0)
+    for step in range(_STEPS):
+        probability = 1.0 / (1.0 + np.exp(-margin))
+        gradient = _gradient(design, share * (probability - label), weights, ridge)
+        if step < _FRESH_CURVATURE or step % _FRESH_CURVATURE == 0:
+            curvature = _curvature(part, probability[chosen], share[chosen], ridge)
+        move = _newton_move(weights, gradient, curvature, lasso, bounds)
+        shift = move[0] + (design @ move[1:].astype(np.float32)).astype(np.float64)
+        size, trial = 1.0, loss
+        for _ in range(_HALVINGS):
+            trial = _objective(margin + size * shift, label, share, weights + size * move, ridge, lasso)
+            if trial < loss:
+                break
+            size /= 2.0
+        if not trial < loss:
+            break
+        weights, margin, improvement, loss = weights + size * move, margin + size * shift, loss - trial, trial
+        if improvement < _TOLERANCE * max(loss, 1e-3):
+            break
+    return float(weights[0]), weights[1:]
+
+
+def _curvature_rows(count: int) -> NDArray[np.int64]:
+    if count <= _CURVATURE_ROWS:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, _CURVATURE_ROWS, replace=False))
+
+
+def _objective(margin: Vector, label: Vector, share: Vector, weights: Vector, ridge: float, lasso: float) -> float:
+    fit = float(share @ (np.logaddexp(0.0, margin) - label * margin))
+    return fit + ridge / 2 * float(weights[1:] @ weights[1:]) + lasso * float(np.abs(weights[1:]).sum())
+
+
+def _gradient(design: NDArray[np.float32], residual: Vector, weights: Vector, ridge: float) -> Vector:
+    slopes = (residual.astype(np.float32) @ design).astype(np.float64)
+    return np.concatenate([[residual.sum()], slopes + ridge * weights[1:]])
+
+
+def _curvature(part: NDArray[np.float32], probability: Vector, share: Vector, ridge: float) -> Vector:
+    """Second derivatives, the intercept first, shape (n_columns + 1, n_columns + 1)."""
+    spread = np.maximum(probability * (1 - probability), 1e-6) * (share / share.sum())
+    scaled = part * np.sqrt(spread)[:, None].astype(np.float32)
+    whole = np.empty((part.shape[1] + 1, part.shape[1] + 1))
+    whole[1:, 1:] = scaled.T @ scaled
+    whole[0, 0] = spread.sum()
+    whole[0, 1:] = whole[1:, 0] = spread.astype(np.float32) @ part
+    # The trace of ridge keeps columns that say the same from making the steps unsure.
+    whole[np.arange(1, len(whole)), np.arange(1, len(whole))] += ridge + 1e-6
+    return whole
+
+
+def _newton_move(
+    weights: Vector, gradient: Vector, curvature: Vector, lasso: float, bounds: NDArray[np.int64]
+) -> Vector:
+    """The least of the quadratic model with lasso and signs, by coordinate descent (Friedman et al. 2010)."""
+    if lasso == 0.0:
+        return _solved_move(weights, gradient, curvature, bounds)
+    move = np.zeros_like(weights)
+    slope = gradient.copy()
+    diagonal = np.diag(curvature)
+    penalty = np.full(len(weights), lasso)
+    penalty[0] = 0.0
+    limits = np.concatenate([[0], bounds])
+    active = np.arange(len(weights))
+    for sweep in range(_SWEEPS):
+        largest = 0.0
+        for at in active:
+            old = weights[at] + move[at]
+            target = old - slope[at] / diagonal[at]
+            new = np.sign(target) * max(abs(target) - penalty[at] / diagonal[at], 0.0)
+            if limits[at] and new * limits[at] < 0:
+                new = 0.0
+            change = new - old
+            if change != 0.0:
+                move[at] += change
+                slope += curvature[at] * change
+                largest = max(largest, change * change * diagonal[at])
+        if largest < 1e-10:
+            if len(active) == len(weights):
+                break
+            active = np.arange(len(weights))
+        elif sweep == 0 or len(active) == len(weights):
+            # What is zero stays out until the others have settled.
+            active = np.flatnonzero((weights + move != 0.0) | (np.arange(len(weights)) == 0))
+    return move
+
+
+def _solved_move(weights: Vector, gradient: Vector, curvature: Vector, bounds: NDArray[np.int64]) -> Vector:
+    """The same without lasso: solved at once; weights of the wrong sign are held at 0, and the others solved again."""
+    free = np.ones(len(weights), dtype=bool)
+    limits = np.concatenate([[0], bounds])
+    while True:
+        move = np.where(free, 0.0, -weights)
+        rest = gradient[free] + curvature[np.ix_(free, ~free)] @ move[~free]
+        move[free] = -np.linalg.solve(curvature[np.ix_(free, free)], rest)
+        wrong = free & (limits * (weights + move) < 0)
+        if not wrong.any():
+            return move
+        free &= ~wrong

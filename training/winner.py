@@ -1,0 +1,121 @@
+"""From a study's candidates to the model: one kind, or a blend of the best of each; and how it is fitted anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.blend import blend_of, choose_blend
+from training.models import FitData, Model
+from training.search import Candidate, fit_candidate
+from training.study import TRIAL_ROWS, StudyResult
+
+Vector = NDArray[np.float64]
+BLEND = "blend"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Winner:
+    """What is fitted.
+
+    Args:
+        parts: The candidates; one, or those of a blend.
+        weights: Weight of each part's log-odds.
+        shift: Added to the log-odds.
+        candidates: The best of each kind, the study's winner first.
+    """
+
+    parts: tuple[Candidate, ...]
+    weights: tuple[float, ...] = (1.0,)
+    shift: float = 0.0
+    candidates: tuple[Candidate, ...] = ()
+
+    @property
+    def library(self) -> str:
+        """Kind of the model that `fit` makes."""
+        return self.parts[0].kind if len(self.parts) == 1 else BLEND
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Parameters, for records: of a blend with the kind before each name."""
+        if len(self.parts) == 1:
+            return dict(self.parts[0].params)
+        values: dict[str, Any] = {}
+        for part, weight in zip(self.parts, self.weights, strict=True):
+            values |= {f"{part.kind}_{name}": value for name, value in part.params.items()}
+            values[f"{part.kind}_weight"] = round(weight, 4)
+        return values
+
+    def fit(self, data: FitData, *, threads: int, seed: int) -> Model:
+        """Fit the model on all of `data`."""
+        models = [
+            fit_candidate(part.kind, part.params, data, rounds=part.rounds, threads=threads, seed=seed)
+            for part in self.parts
+        ]
+        return models[0] if len(models) == 1 else blend_of(models, self.weights, self.shift)
+
+
+def choose_winner(study: StudyResult, slices: Sequence[FitData], *, threads: int, seed: int) -> Winner:
+    """The study's best, or a blend of the best of each kind where it does better on later rows.
+
+    Args:
+        study: What the study found.
+        slices: The slices that judged it, newest first.
+        threads: Threads of a fit.
+        seed: Seed of every fit.
+    """
+    candidates = study.best_of
+    chosen = _blend(candidates, slices, threads=threads, seed=seed)
+    weights, shift = chosen if chosen is not None else ((1.0, *(0.0 for _ in candidates[1:])), 0.0)
+    kept = [(candidate, w) for candidate, w in zip(candidates, weights, strict=True) if w > 0]
+    parts = tuple(_with_rounds(candidate, slices[0], threads=threads, seed=seed) for candidate, _ in kept)
+    return Winner(parts=parts, weights=tuple(w for _, w in kept), shift=shift, candidates=candidates)
+
+
+def _blend(
+    candidates: Sequence[Candidate], slices: Sequence[FitData], *, threads: int, seed: int
+) -> tuple[tuple[float, ...], float] | None:
+    if len(candidates) < 2:
+        return None
+    margins, labels = [], []
+    for data in reversed(slices):
+        later, label = data.stop_matrix, data.stop_label
+        if later is None or label is None:
+            continue
+        part = _sampled(data, seed=seed)
+        answers = [
+            fit_candidate(c.kind, c.params, part, rounds=c.rounds, threads=threads, seed=seed).margin(
+                later, threads=threads
+            )
+            for c in candidates
+        ]
+        margins.append(np.column_stack(answers))
+        labels.append(label)
+    return choose_blend(np.concatenate(margins), np.concatenate(labels), best=0)
+
+
+def _sampled(data: FitData, *, seed: int) -> FitData:
+    """At most as many rows to fit on as a trial had; nothing that stops the fit."""
+    bare = replace(data, stop_matrix=None, stop_label=None)
+    if len(data.label) <= TRIAL_ROWS:
+        return bare
+    chosen = np.sort(np.random.default_rng(seed).choice(len(data.label), TRIAL_ROWS, replace=False))
+    age_days = None if data.age_days is None else data.age_days[chosen]
+    return replace(bare, matrix=data.matrix[chosen], label=data.label[chosen], age_days=age_days)
+
+
+def _with_rounds(candidate: Candidate, newest: FitData, *, threads: int, seed: int) -> Candidate:
+    """The candidate with the rounds that suit all rows, where the study had seen a part of them."""
+    if candidate.rounds == 0 or len(newest.label) <= TRIAL_ROWS:
+        return candidate
+    model = fit_candidate(candidate.kind, candidate.params, newest, rounds=None, threads=threads, seed=seed)
+    return replace(candidate, rounds=max(1, model.rounds))
+
+
+def losses_by_kind(candidates: Sequence[Candidate]) -> Mapping[str, float]:
+    """Shifted log-loss of the best of each kind on the later slices of the past."""
+    return {candidate.kind: candidate.log_loss for candidate in candidates}
