@@ -13,6 +13,7 @@ from flows.cli_features import app as features_app
 from flows.cli_models import app as models_app
 from flows.cli_monitor import app as monitor_app
 from flows.cli_probe import app as probe_app
+from flows.cli_serving import app as keys_app
 from flows.cli_train import TrialsOption
 from flows.cli_train import app as train_app
 from flows.cli_warehouse import SourceOption, check_files
@@ -31,6 +32,7 @@ app.add_typer(train_app, name="train")
 app.add_typer(features_app, name="features")
 app.add_typer(models_app, name="models")
 app.add_typer(probe_app, name="probe")
+app.add_typer(keys_app, name="keys")
 
 INTERRUPTED, USAGE = 130, 2
 

@@ -50,7 +50,7 @@ def score_chunk(
         _take(reading, found, columns, times, ages)
     records = scorer.record(columns, ids=found, at=at) if found else []
     seconds = time.perf_counter() - began
-    table = _records(records, champion, ages, as_of=now)
+    table = _records(records, champion, job, ages, as_of=now)
     log = _logged(records, champion, job, columns, times, at=at, as_of=now, seconds=seconds)
     if log is not None:
         _write(log, log_folder / job.task / f"{at:%Y%m%d}" / f"job.{job.job_id}.{part.stem}.parquet")
@@ -76,13 +76,20 @@ def _take(
 
 
 def _records(
-    records: Sequence[dict[str, Any]], champion: Champion, ages: Sequence[datetime | None], *, as_of: datetime
+    records: Sequence[dict[str, Any]],
+    champion: Champion,
+    job: Job,
+    ages: Sequence[datetime | None],
+    *,
+    as_of: datetime,
 ) -> pa.Table:
     """Records as a table: nested parts as JSON text, and what an answer says beside the score."""
     import pyarrow as pa
 
     moment = pa.timestamp("us", tz="UTC")
-    names = list(records[0]) if records else list(_LEAST)
+    if not records:
+        return pa.table({KEYS[job.task]: pa.array([], pa.string())})
+    names = list(records[0])
     arrays: dict[str, Any] = {}
     for name in names:
         values = [record[name] for record in records]
@@ -102,9 +109,6 @@ def _records(
             kind = moment if field.name.endswith(("_at", "_since", "_until")) else pa.float64()
             table = table.set_column(place, field.name, table[field.name].cast(kind))
     return table
-
-
-_LEAST = ("scored_at",)
 
 
 def _logged(
@@ -142,31 +146,29 @@ def _logged(
         return pa.array([value] * count, kind)
 
     text = pa.string()
-    return pa.table(
-        {
-            "task": same(job.task, text),
-            "model_name": same(champion.name, text),
-            "model_version": same(champion.version, text),
-            "request_id": same(job.job_id, text),
-            "entity_id": pa.array([record[KEYS[job.task]] for record in records], text),
-            "alias": same(champion.alias, text),
-            "scored_at": same(at, moment),
-            "as_of": same(as_of, moment),
-            "answered_at": same(datetime.now(UTC), moment),
-            "probability": pa.array([record[PROBABILITIES[job.task]] for record in records], pa.float64()),
-            "latency_ms": same(round(1_000.0 * seconds / count, 3), pa.float64()),
-            "kind": same("job", text),
-            "is_cached": same(False, pa.bool_()),
-            "is_last_known": same(False, pa.bool_()),
-            "reasons": pa.array(reasons, pa.list_(pa.struct([("feature", text), ("contribution", pa.float64())]))),
-            "features": pa.StructArray.from_arrays(
-                features, names=list(champion.scorer_or_raise().manifest.feature_names)
-            ),
-            "feature_timestamps": pa.StructArray.from_arrays(
-                [pa.array(moments, moment) for moments in times.values()], names=list(times)
-            ),
-        }
-    )
+    columns_of_log = {
+        "task": same(job.task, text),
+        "model_name": same(champion.name, text),
+        "model_version": same(champion.version, text),
+        "request_id": same(job.job_id, text),
+        "entity_id": pa.array([record[KEYS[job.task]] for record in records], text),
+        "alias": same(champion.alias, text),
+        "scored_at": same(at, moment),
+        "as_of": same(as_of, moment),
+        "answered_at": same(datetime.now(UTC), moment),
+        "probability": pa.array([record[PROBABILITIES[job.task]] for record in records], pa.float64()),
+        "latency_ms": same(round(1_000.0 * seconds / count, 3), pa.float64()),
+        "kind": same("job", text),
+        "is_cached": same(False, pa.bool_()),
+        "is_last_known": same(False, pa.bool_()),
+        "reasons": pa.array(reasons, pa.list_(pa.struct([("feature", text), ("contribution", pa.float64())]))),
+        "features": pa.StructArray.from_arrays(features, names=list(champion.scorer_or_raise().manifest.feature_names)),
+    }
+    if times:
+        columns_of_log["feature_timestamps"] = pa.StructArray.from_arrays(
+            [pa.array(moments, moment) for moments in times.values()], names=list(times)
+        )
+    return pa.table(columns_of_log)
 
 
 def _write(table: pa.Table, path: Path) -> None:

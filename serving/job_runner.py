@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from common.errors import ContractError, SalienceError
 from common.logs import configure_logging
@@ -50,11 +50,15 @@ def work_off(store: JobStore, engine: Engine, workspace: Workspace) -> None:
         try:
             store.save(finished(_run(store, engine, job, workspace), "done"))
         except SalienceError as error:
-            store.save(finished(job, "failed", problem=error.message))
+            store.save(finished(_newest(store, job), "failed", problem=error.message))
         except OSError as error:
-            store.save(finished(job, "failed", problem=f"Its files cannot be used: {error.strerror}"))
+            store.save(finished(_newest(store, job), "failed", problem=f"Its files cannot be used: {error.strerror}"))
         except _CancelledError:
             logger.info("job %s was cancelled", job.job_id)
+
+
+def _newest(store: JobStore, job: Job) -> Job:
+    return store.get(job.job_id) if store.is_wanted(job) else job
 
 
 class _CancelledError(Exception):
@@ -80,22 +84,21 @@ def _run(store: JobStore, engine: Engine, job: Job, workspace: Workspace) -> Job
         job = store.save(replace(job, rows_done=done, not_found=not_found))
     if not store.is_wanted(job):
         raise _CancelledError
-    _join(parts, store.result_of(job))
+    _join(parts, store.result_of(job), key=KEYS[job.task])
     return job
 
 
-def _join(parts: Path, result: Path) -> None:
+def _join(parts: Path, result: Path, *, key: str) -> None:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    files = sorted(parts.glob("*.parquet"))
-    with whole_file(result) as partial:
-        writer: Any = None
+    # A chunk of unknown ids has no columns but the key's.
+    files = [file for file in sorted(parts.glob("*.parquet")) if pq.read_metadata(file).num_rows]
+    schemas = [pq.read_schema(file).remove_metadata() for file in files]
+    schema = pa.unify_schemas(schemas, promote_options="permissive") if schemas else pa.schema([(key, pa.string())])
+    with whole_file(result) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
         for file in files:
-            table = pq.read_table(file).replace_schema_metadata(None)
-            writer = writer or pq.ParquetWriter(partial, table.schema, compression="zstd")
-            writer.write_table(table)
-        if writer is not None:
-            writer.close()
+            writer.write_table(pq.read_table(file).replace_schema_metadata(None).cast(schema))
 
 
 def _not_found(part: Path) -> int:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from common.errors import ContractError, InputError, NotFoundError
+from common.errors import InputError, NotFoundError, UnavailableError
 from common.whole_files import write_whole
 from serving.access import RIGHTS, SCOPED, Caller, Role
 
@@ -110,7 +110,7 @@ class KeyFile:
         """The keys by their ids.
 
         Raises:
-            ContractError: if the file is not one of keys. Then nobody is let in.
+            UnavailableError: if the file is not one of keys. Then nobody is let in.
         """
         try:
             found = self.path.stat()
@@ -126,7 +126,7 @@ class KeyFile:
                     for entry in entries
                 }
             except (ValueError, KeyError, TypeError) as error:
-                raise ContractError(
+                raise UnavailableError(
                     f"{self.path} is not a file of keys", got=type(error).__name__, next_step="restore it from a backup"
                 ) from error
             self._seen = (found.st_mtime_ns, found.st_ino)
