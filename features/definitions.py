@@ -35,6 +35,11 @@ def offline_folder(workspace: Workspace, view: ViewSpec) -> Path:
     return workspace.features / "offline" / view.name
 
 
+def registry_file(workspace: Workspace) -> Path:
+    """Feast's registry."""
+    return workspace.features / "registry.db"
+
+
 def online_database(workspace: Workspace) -> Path:
     """SQLite file of the online store."""
     return workspace.features / "online.db"
@@ -68,7 +73,7 @@ def repo_config(workspace: Workspace, online_store: OnlineStoreSettings) -> Any:
     return RepoConfig(
         project=project_of(workspace),
         provider="local",
-        registry={"path": str(workspace.features / "registry.db"), "cache_ttl_seconds": 0},
+        registry={"path": str(registry_file(workspace)), "cache_ttl_seconds": 0},
         offline_store={"type": "features.offline_store.AsofOfflineStore"},
         online_store=online,
         entity_key_serialization_version=3,

@@ -12,7 +12,7 @@ from common.errors import ContractError, UnavailableError, shorten
 from common.settings import OnlineStoreSettings
 from common.workspace import Workspace
 from features.catalogue import SERVICES, OwnFields, own_fields, service_of, views_of
-from features.definitions import feast_objects, offline_folder, repo_config, served_views
+from features.definitions import feast_objects, offline_folder, registry_file, repo_config, served_views
 from features.feast_import import feast
 from features.online_reader import OnlineAnswer, OnlineReader, StoredRow, read_answer
 from features.specs import ViewSpec
@@ -289,7 +289,7 @@ class FeatureRepository:
 
     def require_applied(self) -> None:
         """Raise an `UnavailableError` if the repository was never applied."""
-        if not (self.workspace.features / "registry.db").is_file():
+        if not registry_file(self.workspace).is_file():
             raise UnavailableError(
                 f"The feature repository of workspace '{self.workspace.name}' was never applied",
                 next_step="build the features first: `salience features build`",

@@ -141,12 +141,12 @@ def run_ui(settings: Settings, workspace: Workspace, *, say: Say, stop: threadin
         processes = ui_commands(settings, workspace)
         if settings.mlflow_uri.startswith(("http://", "https://")):
             say(f"{'mlflow':<10}{settings.mlflow_uri}  (not ours to start)")
-        if not has_registry(workspace):
-            say(f"{'feast':<10}comes once features are registered: `salience features build`")
         with running(processes, logs=logs) as started:
             for process, child in started:
                 if _wait_until_ready(process, child, logs=logs, ended=ended):
                     say(process.message)
+            if not has_registry(workspace):
+                say(f"{'feast':<10}comes once features are registered: `salience features build`")
             if not ended.is_set():
                 say("Ctrl-C stops them all.")
             while not ended.wait(0.5):
