@@ -145,9 +145,7 @@ def bias_notes(
         for index, name in enumerate(ranked):
             inside = place == index
             if _is_enough(label[inside], code[inside]) and _is_enough(label[~inside], code[~inside]):
-                found = _ask(kind, name, inside, label, probability, rank, code)
-                # Of two segments, what one expects too little the other expects too much: that is asked once.
-                asked += found[1:] if len(ranked) == 2 and name == ranked[0] else found
+                asked += _ask(kind, name, inside, label, probability, rank, code)
     bar = level / max(1, len(asked))
     return tuple(sorted((note for note in asked if note.p <= bar and _matters(note)), key=lambda note: note.p))
 
@@ -166,7 +164,8 @@ def _is_enough(label: Vector, code: NDArray[np.int64]) -> bool:
 
 
 def _matters(note: BiasNote) -> bool:
-    return note.problem == "ranks worse" or abs(note.ours - note.rest) >= MIN_GAP
+    """Whether it is this segment, and not the rest, that lies further off, and far enough to matter."""
+    return note.problem == "ranks worse" or abs(note.ours) >= max(MIN_GAP, abs(note.rest))
 
 
 def _figures(

@@ -19,6 +19,8 @@ _COLOURS = (MARK, UNSURE, GOOD, INK)
 _STYLES = ("-", "--", "-.", ":")
 _MONTHS = 6
 _SHORT = 16
+_ROOM = 44
+"""Characters of tick names that stand side by side."""
 
 
 def reliability_plot(bins: Sequence[Bin], histogram: Histogram) -> str:
@@ -99,6 +101,8 @@ def months_plot(months: Sequence[Period]) -> str:
 
 def replay_plot(replay: Replay) -> str:
     """Outcomes found so far, week by week, by each order."""
+    from matplotlib.ticker import MaxNLocator
+
     figure = new_figure(width=_WIDTH, height=3.0, name="replay")
     axes = figure.add_subplot()
     places = np.arange(len(replay.weeks) + 1)
@@ -112,6 +116,7 @@ def replay_plot(replay: Replay) -> str:
             label=answer_words(name),
         )  # fmt: skip
     dress(axes)
+    axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
     axes.set_xlim(0, len(replay.weeks))
     axes.set_ylim(0, None)
     _titles(axes, x="week", y="found so far")
@@ -184,7 +189,7 @@ def _named_ticks(axes: Any, names: Sequence[str], *, every: int | None = None) -
     step = every or max(1, -(-len(names) // _MONTHS))
     places = list(range(0, len(names), step))
     shown = [names[place] if len(names[place]) <= _SHORT else f"{names[place][: _SHORT - 1]}…" for place in places]
-    is_long = sum(len(name) for name in shown) > 38
+    is_long = sum(len(name) + 2 for name in shown) > _ROOM
     axes.set_xticks(places, shown, rotation=30 if is_long else 0, ha="right" if is_long else "center")
 
 

@@ -53,7 +53,7 @@ def feature_parts(entries: Sequence[FeatureEntry], matrix: Vector, contributions
     parts = [
         Part(
             name=entry.name,
-            about=brief_about(entry.about),
+            about=_about(entry),
             share=float(sizes[position]) / total,
             direction=_direction(entry, matrix[:, position], contributions[:, position]),
             theme=theme_of(entry.name),
@@ -102,6 +102,14 @@ def theme_title(entry: FeatureEntry) -> str:
     """Title of a feature's theme."""
     title = theme_of(entry.name)
     return title[:1].upper() + title[1:]
+
+
+def _about(entry: FeatureEntry) -> str:
+    """What a feature means; of a source's own field nothing is known but its name."""
+    if not entry.name.startswith("custom_"):
+        return brief_about(entry.about)
+    title = theme_of(entry.name)
+    return f"{title[:1].upper()}{title[1:]}, a field of the source's own"
 
 
 def _direction(entry: FeatureEntry, values: Vector, contributions: Vector) -> str:

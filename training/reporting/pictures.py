@@ -16,8 +16,9 @@ def draw(contents: ReportContents) -> dict[str, str]:
     pictures = {
         "reliability": charts.reliability_plot(contents.bins, contents.histogram),
         "gain": charts.gain_plot(contents.capacity),
-        "months": charts.months_plot(contents.months),
     }
+    if len(contents.months) > 1:
+        pictures["months"] = charts.months_plot(contents.months)
     if contents.replay is not None:
         pictures["replay"] = charts.replay_plot(contents.replay)
     if contents.backtest:
