@@ -108,20 +108,25 @@ class LikeRows:
         self._edge_starts = np.cumsum(lengths) - lengths
         self._counts = np.array([len(entry.bins) for entry in entries], dtype=np.int64)
         self._starts = np.cumsum(self._counts + 2) - (self._counts + 2)
-        self._is_category = np.array([entry.dtype == "category" for entry in entries], dtype=bool)
+        self._last = np.maximum(self._counts - 1, 0)
+        self._missing, self._alien = self._starts + self._counts, self._starts + self._counts + 1
+        # Only these can hold a value that is like none: categories, and features without a bin.
+        self._strict = np.flatnonzero([entry.dtype == "category" or not entry.bins for entry in entries])
 
     def places(self, matrix: Matrix) -> NDArray[np.int64]:
         """Place of each value, shape (n_rows, n_features): a position in `bins` and `pushes`."""
         if not len(self._counts):
             return np.zeros(matrix.shape, dtype=np.int64)
         if len(matrix) <= _FEW_ROWS:
-            above = matrix[:, self._of_edge] > self._edges
+            above = matrix.take(self._of_edge, axis=1) > self._edges
             below = np.add.reduceat(above, self._edge_starts, axis=1, dtype=np.int64)
         else:
             columns = [np.searchsorted(high, matrix[:, place]) for place, high in enumerate(self._highs)]
             below = np.stack(columns, axis=1).astype(np.int64)
         # A number beyond all bins is like the last ones; a category that has no bin is like none.
-        place = np.minimum(below, np.maximum(self._counts - 1, 0))
-        is_alien = self._is_category & (self._edges[self._edge_starts + place] != matrix)
-        place = np.where(is_alien | (self._counts == 0), self._counts + 1, place)
-        return np.asarray(self._starts + np.where(np.isnan(matrix), self._counts, place), dtype=np.int64)
+        found = np.minimum(below, self._last)
+        edges = self._edges.take(self._edge_starts[self._strict] + found[:, self._strict])
+        found += self._starts
+        is_known = edges == matrix[:, self._strict]
+        found[:, self._strict] = np.where(is_known, found[:, self._strict], self._alien[self._strict])
+        return np.where(np.isnan(matrix), self._missing, found)

@@ -248,6 +248,13 @@ def test_fast_reasons_are_the_exact_ones(scorer: Scorer) -> None:
     assert scorer.manifest.explanation["greatest_error"] < 1e-5
 
 
+def test_one_row_gets_the_reasons_it_gets_in_a_batch(scorer: Scorer) -> None:
+    matrix = scorer.encode(toy_columns(60, seed=12))
+    together = scorer.reasons(matrix, top=2)
+    alone = [scorer.reasons(matrix[i : i + 1], top=2)[0] for i in range(60)]
+    assert [[reason.said for reason in each] for each in alone] == [[r.said for r in each] for each in together]
+
+
 def test_a_bundle_without_tables_answers_the_same_from_the_library(tmp_path: Path) -> None:
     whole = train_toy(tmp_path)
     matrix = whole.encode(toy_columns(20, seed=3))
