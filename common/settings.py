@@ -145,6 +145,10 @@ class TrainingSettings(_Part):
     threads: int = Field(2, ge=1, description="Threads of a model fit.")
     seed: int = Field(7, description="Seed of every random draw in training. Fixed once, never chosen by its result.")
     trials: int = Field(20, ge=1, description="Optuna trials a study runs unless a command says otherwise.")
+    workers: int = Field(1, ge=1, description="Processes that make trials of one study; they share the threads.")
+    time_budget_minutes: float | None = Field(
+        None, gt=0, description="Minutes after which a study ends, whatever it has reached; unset: after its trials."
+    )
 
 
 class Settings(BaseSettings):

@@ -103,7 +103,9 @@ class Calibration:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
         """The calibration that `to_dict` described; bundles of earlier versions lack the newer values."""
-        plain = {name: tuple(value) if isinstance(value, list | tuple) else value for name, value in values.items()}
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list | tuple) else value for name, value in values.items()
+        }
         return cls(**plain)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from training.backtest import BacktestWindow
     from training.promotion_log import Decision
     from training.reporting.contents import Verdict
 
@@ -89,6 +90,7 @@ class TrainingOutcome:
         reused: What an earlier run had already made.
         warnings: Findings a person should read.
         verdict: The report's verdict in words; None where the report has none.
+        backtest: The same kind of model at earlier cut-offs, oldest first.
     """
 
     task: str
@@ -104,6 +106,7 @@ class TrainingOutcome:
     reused: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     verdict: Verdict | None = None
+    backtest: tuple[BacktestWindow, ...] = ()
 
 
 def flatten(metrics: Mapping[str, Metric]) -> dict[str, float]:

@@ -17,6 +17,7 @@ from common.clock import utc
 from common.errors import TooLittleDataError
 from common.settings import Settings
 from common.whole_files import write_whole
+from training.backtest import N_WINDOWS
 from training.classifier import Developed, by_stage, develop
 from training.frame import Frame, Partition, make_frame, moment_of_share, split_at, split_published
 from training.labels import label_spine
@@ -133,7 +134,12 @@ def train_classifier(
         bundle=registered.bundle,
         report=kept,
         reused=reused,
-        warnings=(*warnings, *(_warning(finding, context.accepted) for finding in developed.findings)),
+        warnings=(
+            *warnings,
+            *((developed.study.stopped,) if developed.study.stopped else ()),
+            *(_warning(finding, context.accepted) for finding in developed.findings),
+        ),
+        backtest=developed.backtest,
         verdict=contents.verdict,
     )
 
@@ -234,7 +240,7 @@ def _settle_days(table: pa.Table, warehouse: Warehouse, recipe: Recipe, cut: dat
     return None if len(days) == 0 else int(np.ceil(np.quantile(days, _SETTLED_SHARE)))
 
 
-def develop_model(context: Context, frame: Frame, partition: Partition) -> Developed:
+def develop_model(context: Context, frame: Frame, partition: Partition, *, n_windows: int = N_WINDOWS) -> Developed:
     """The model of a frame's past, judged on its test rows; see `develop`."""
     training, scoring = context.settings.training, context.recipe.scoring
     if context.recipe.develop is not None:
@@ -246,6 +252,9 @@ def develop_model(context: Context, frame: Frame, partition: Partition) -> Devel
         trials=context.trials,
         threads=training.threads,
         seed=training.seed,
+        workers=training.workers,
+        time_budget_minutes=training.time_budget_minutes,
+        n_windows=n_windows,
         accepted=context.accepted,
         settled=context.settled,
         own=OwnScorecard(scoring) if scoring is not None and scoring.is_scorecard else None,
@@ -262,7 +271,7 @@ def _protocols(
     if recipe.test_from is not None:
         published = split_published(frame, test_from=utc(recipe.test_from))
         if len(published.past) != len(partition.past):
-            model = develop_model(context, frame, published)
+            model = develop_model(context, frame, published, n_windows=0)
             found["published split, labels as known today"] = model.metrics
             found["published split: const"] = model.baselines["const"]
     if recipe.stage is not None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.calibration import Calibration
-from training.classifier import Developed, all_findings, naive_answers
+from training.classifier import Developed, all_findings
 from training.deals.facts import learn_facts
 from training.deals.fitting import Fitted, Search, Snapshots, fit_competing_risks
 from training.deals.outcomes import Outcomes
@@ -15,6 +15,7 @@ from training.encoding import encode_columns
 from training.evaluation import evaluate
 from training.frame import Frame, Partition, fingerprint, fit_entries
 from training.manifest import FeatureEntry
+from training.naive import naive_answers
 from training.probes import probe, stop_on_leak
 from training.recipe import Context
 from training.splits import (

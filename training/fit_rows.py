@@ -1,0 +1,69 @@
+"""Rows of a matrix as what a model is fitted on, and log-odds of rows from models that had not seen them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.manifest import FeatureEntry
+from training.models import FitData
+from training.splits import Entities, entity_folds
+from training.steadiness import drifting_columns
+from training.winner import Winner
+
+Vector = NDArray[np.float64]
+
+FOLDS = 3
+
+
+def fit_rows(
+    matrix: Vector, label: Vector, entries: Sequence[FeatureEntry], *, when: NDArray[np.datetime64]
+) -> FitData:
+    """All rows to fit on.
+
+    Args:
+        matrix: Encoded rows, shape (n_rows, n_features).
+        label: 0 or 1 per row.
+        entries: What the columns are.
+        when: Moment of each row.
+    """
+    return FitData(
+        matrix=matrix,
+        label=label,
+        categorical=[index for index, entry in enumerate(entries) if entry.dtype == "category"],
+        monotone=[entry.direction for entry in entries],
+        drifting=drifting_columns(matrix, when),
+        age_days=(when.max() - when) / np.timedelta64(1, "D"),
+    )
+
+
+def rows_of(data: FitData, rows: NDArray[np.int64], *, judge: NDArray[np.int64] | None = None) -> FitData:
+    """Some of the rows, and others that judge what is fitted on them."""
+    ages = None if data.age_days is None else data.age_days[rows]
+    return replace(
+        data,
+        matrix=data.matrix[rows],
+        label=data.label[rows],
+        age_days=None if ages is None or not len(ages) else ages - ages.min(),
+        stop_matrix=None if judge is None else data.matrix[judge],
+        stop_label=None if judge is None else data.label[judge],
+    )
+
+
+def cross_fitted(
+    winner: Winner, data: FitData, *, entity: Entities, folds: int = FOLDS, threads: int, seed: int
+) -> Vector:
+    """Log-odds of all rows, each from a model that had not seen the row's entity.
+
+    Calibrating on a held-out newest slice instead cost 0.002 to 0.011 log-loss on four frames: the model missed the
+    newest rows, and the slice held few entities.
+    """
+    fold = entity_folds(entity, folds=folds, seed=seed)
+    margin = np.empty(len(data.label))
+    for held in range(folds):
+        part = winner.fit(rows_of(data, np.flatnonzero(fold != held)), threads=threads, seed=seed)
+        margin[fold == held] = part.margin(data.matrix[fold == held], threads=threads)
+    return margin
