@@ -252,6 +252,14 @@ def test_an_order_that_may_be_chance_is_no_signal(contents: ReportContents) -> N
     assert verdict.actions[0].startswith("Do not work by this score")
 
 
+def test_an_order_that_is_surely_backwards_is_not_ready_and_said_to_be_so(contents: ReportContents) -> None:
+    answers = (answer("model", 0.4, Metric(0.44, 0.42, 0.46)), answer("const", 0.35, Metric(0.5)))
+    verdict = judge(evidence(contents, answers=answers, against=against(0.05, 0.03, 0.07)))
+    assert verdict.status == "not ready"
+    assert "the wrong way round" in verdict.sentences[0]
+    assert verdict.actions[0].startswith("Do not work by this score")
+
+
 def test_probabilities_surely_worse_than_the_base_rate_are_not_ready(contents: ReportContents) -> None:
     verdict = judge(evidence(contents, against=against(0.02, 0.01, 0.03)))
     assert verdict.status == "not ready"

@@ -41,6 +41,8 @@ def test_a_planted_bias_is_named_with_its_size_and_direction() -> None:
     found = [notes_of(world(seed, shift=1.3))[0] for seed in range(10)]
     assert {(note.kind, note.segment, note.problem) for note in found} == {("source", "source 0", "under-predicted")}
     assert all(note.ours > note.rest + 0.05 for note in found)
+    for note in notes_of(world(1, shift=1.3)):
+        assert note.problem == "ranks worse" or abs(note.ours) >= abs(note.rest), "it is the rest that is off"
     lower = notes_of(world(1, shift=-1.5, rows=9_000))[0]
     assert (lower.segment, lower.problem) == ("source 0", "over-predicted")
 

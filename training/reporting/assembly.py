@@ -49,6 +49,8 @@ MODEL = "model"
 # Orders a sales team could work by instead, as far as a frame has them.
 _RIVALS = ("rule_score", "crm_probability", "stage_win_rate")
 _EXPLAINED_ROWS = 1_500
+# A deal's exact contributions cost those of many rows.
+_EXPLAINED_DEALS = 500
 _BARS = 30
 
 
@@ -286,7 +288,7 @@ def _importance(inputs: ReportInputs) -> tuple[tuple[Part, ...], ...]:
     """Parts by feature, group and theme, from a sample of the test rows."""
     developed, training = inputs.developed, inputs.context.settings.training
     count = len(developed.test_matrix)
-    size = min(_EXPLAINED_ROWS, count)
+    size = min(_EXPLAINED_ROWS if inputs.context.recipe.develop is None else _EXPLAINED_DEALS, count)
     chosen = np.sort(np.random.default_rng(training.seed).choice(count, size, replace=False))
     matrix, entries = developed.test_matrix[chosen], developed.entries
     contributions = developed.model.contributions(matrix, threads=training.threads)[:, : len(entries)]

@@ -20,6 +20,9 @@ _FIGURES = {
     "top_decile_lift": ("Top-tenth lift", ".2f"),
 }
 
+_NOTES = 6
+"""Notes shown at once, the surest first."""
+
 
 def quality(contents: ReportContents) -> str:
     """Figures on rows the model never saw, beside the baselines, and the paired differences."""
@@ -145,7 +148,10 @@ def segments(contents: ReportContents) -> str:
     if not contents.segments:
         return ""
     noted = {(each.note.kind, each.note.segment) for each in contents.notes}
-    notes = "".join(f'<p class="note">{escape(_capital(each.sentence))}</p>' for each in contents.notes)
+    told_notes = [f'<p class="note">{escape(_capital(each.sentence))}</p>' for each in contents.notes]
+    notes = "".join(told_notes[:_NOTES])
+    if len(told_notes) > _NOTES:
+        notes += folded(f"{len(told_notes) - _NOTES} more notes", "".join(told_notes[_NOTES:]))
     if not notes:
         notes = "<p>No segment is served worse than the rest beyond noise.</p>"
     parts = [notes]

@@ -52,6 +52,8 @@ def judge(evidence: Evidence) -> Verdict:
 def _status(evidence: Evidence, concerns: Sequence[str]) -> Status:
     area, const = evidence.answers[0].figures["auc"], _named(evidence.against, "const")
     is_better = _surely_below(const.log_loss)
+    if _is_backwards(area):
+        return "not ready"
     if not is_better and (area.low is None or area.low <= 0.5):
         return "no signal found"
     if _surely_above(const.log_loss) or _surely_above(evidence.against[0].log_loss):
@@ -91,6 +93,8 @@ def _ranking(evidence: Evidence) -> str:
     pair = f"of a {one} that {did} and one that {did_not} it puts the right one first in {area.value:.0%} of the cases"
     how = "well" if area.value >= _WELL else "fairly" if area.value >= _FAIRLY else "weakly"
     said = f"{pair} ({_span(area)})"
+    if _is_backwards(area):
+        return _spaced(f"It ranks {_things(evidence.task)} the wrong way round: {said}; tossing a coin gives 50%.")
     if area.low is not None and area.low <= 0.5:
         return _spaced(f"It cannot tell {_things(evidence.task)} apart: {said}; tossing a coin gives 50%.")
     return _spaced(f"It ranks {_things(evidence.task)} {how}: {said}.")
@@ -145,7 +149,9 @@ def _actions(evidence: Evidence, status: Status) -> list[str]:
             "Then train again; a score that beats chance says so here.",
         ]
     actions = []
-    if status == "ready":
+    if _is_backwards(evidence.answers[0].figures["auc"]):
+        actions.append("Do not work by this score: what it learned has turned round since. Look at the months below.")
+    elif status == "ready":
         actions.append("Work by it. The gate compares it with the champion on the same rows before it answers anybody.")
     elif _is_off(evidence) or status == "not ready":
         actions.append(
@@ -178,6 +184,11 @@ def _surely_below(metric: Metric) -> bool:
 
 def _surely_above(metric: Metric) -> bool:
     return metric.low is not None and metric.low > 0
+
+
+def _is_backwards(area: Metric) -> bool:
+    """What went with the outcome once goes against it now."""
+    return area.high is not None and area.high < 0.5
 
 
 def _things(task: str) -> str:
