@@ -134,7 +134,7 @@ def column_cost(pair: ColumnPair, values: NDArray[np.generic] | None, regret: Ve
         if len(rows) >= _FEWEST_IN_BIN:
             excess += moved[place] * float(regret[rows].mean())
             variance += moved[place] ** 2 * float(regret[rows].var(ddof=1)) / len(rows)
-    return max(0.0, excess - _SURE * float(np.sqrt(variance))) + strange * worth
+    return float(max(0.0, excess - _SURE * float(np.sqrt(variance))) + strange * worth)
 
 
 def _shares(pair: ColumnPair, values: NDArray[np.generic]) -> tuple[Vector, Vector, list[NDArray[np.intp]]]:

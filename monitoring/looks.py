@@ -273,7 +273,13 @@ def drift_checks(report: DriftReport) -> list[Check]:
         state = (State.NOTICE if state != State.FAILS else State.FAILS) if answer.drifted else State.OK
         says = f"The answers {moved}{distance}."
         checks.append(
-            Check(name="prediction drift", state=state, says=says, cause="answers", cost_share=answer.loss_share)
+            Check(
+                name="prediction drift",
+                state=state,
+                says=says,
+                cause="answers",
+                cost_share=answer.loss_share if answer.drifted else None,
+            )
         )
     checks.append(_missing(report, broken))
     return checks

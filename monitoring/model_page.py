@@ -44,7 +44,7 @@ _HEADLINES = {
 _STYLE = """
 .first{display:grid;grid-template-columns:max-content 1fr;gap:.35rem 1rem;margin:0 0 1rem}.first dt{color:var(--soft)}.first dd{margin:0;overflow-wrap:anywhere}
 pre{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.6rem;overflow-x:auto;margin:.25rem 0;font-size:.85rem;white-space:pre-wrap;overflow-wrap:anywhere}
-.states{display:flex;gap:2px;flex-wrap:wrap;margin:.25rem 0}.chain td{vertical-align:top}
+.chain td:first-child{white-space:nowrap}
 @media(max-width:40rem){.first{grid-template-columns:1fr;gap:0}.first dd{margin-bottom:.5rem}}
 """  # noqa: E501 (style sheet, one rule group a line)
 

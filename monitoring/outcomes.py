@@ -177,9 +177,8 @@ def _quality(past: Matured, now: Matured, alarm: Alarm, advantage: float, *, lea
         )
     state = State.NOTICE if alarm.rings else State.OK
     says = f"{said}, as its answers promise." if not alarm.rings else f"{said}: changed, but no loss that matters."
-    return Check(
-        name="real quality", state=state, says=says, cause="regret", cost_share=min(1.0, share), figures=figures
-    )
+    cost = min(1.0, share) if alarm.rings else None
+    return Check(name="real quality", state=state, says=says, cause="regret", cost_share=cost, figures=figures)
 
 
 def _figures(rows: Matured, *, seed: int) -> dict[str, float]:
@@ -206,7 +205,8 @@ def _calibration(now: Matured, alarm: Alarm, advantage: float, *, least_share: f
     if alarm.rings:
         state = State.FAILS if share >= least_share else State.NOTICE
     figures = {"expected": float(now.probability.mean()), "came": float(now.label.mean()), "saved": saved}
-    return Check(name="calibration", state=state, says=says, cause="calibration", cost_share=share, figures=figures)
+    cost = share if alarm.rings else None
+    return Check(name="calibration", state=state, says=says, cause="calibration", cost_share=cost, figures=figures)
 
 
 def check_segments(rows: Matured, *, seed: int) -> Check:

@@ -1,0 +1,138 @@
+"""Quality before labels, and what drift costs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from monitoring.columns import pair_columns
+from monitoring.cost import column_cost, estimate_costs, regret_rows, worth_of_columns
+from monitoring.estimating import Labelled, estimate_quality, expected_auc, expected_log_loss
+from training.evaluation import auc
+
+UNTIL = datetime(2025, 3, 3, tzinfo=UTC)
+
+
+def labelled(rows: int, *, seed: int, slope: float = 1.0) -> Labelled:
+    """Answers whose log-odds are `slope` times the true ones."""
+    random = np.random.default_rng(seed)
+    margin = random.normal(-1.5, 1.2, rows)
+    label = (random.random(rows) < 1 / (1 + np.exp(-margin))).astype(float)
+    told = 1 / (1 + np.exp(-slope * margin))
+    return Labelled(probability=told, label=label, entity=np.arange(rows).astype(str), until=UNTIL)
+
+
+def test_the_expected_auc_is_the_mean_of_the_realised_one() -> None:
+    random = np.random.default_rng(1)
+    p = random.beta(1, 5, 300).round(2)
+    drawn = []
+    for _ in range(400):
+        y = (random.random(300) < p).astype(float)
+        drawn.append(auc(y, p, np.ones((300, 1)))[0])
+    assert expected_auc(p) == pytest.approx(np.mean(drawn), abs=0.006)
+
+
+def test_the_expected_log_loss_is_the_mean_of_the_realised_one() -> None:
+    p = np.random.default_rng(2).beta(1, 5, 200_000)
+    y = (np.random.default_rng(3).random(len(p)) < p).astype(float)
+    assert expected_log_loss(p) == pytest.approx(-np.log(np.where(y > 0, p, 1 - p)).mean(), abs=0.003)
+
+
+@pytest.mark.parametrize("slope", [1.0, 2.5, 0.4])
+def test_a_model_too_sure_of_itself_is_not_taken_at_its_word(slope: float) -> None:
+    known, batch = labelled(3_000, seed=4, slope=slope), labelled(3_000, seed=5, slope=slope)
+    truth = float(auc(batch.label, batch.probability, np.ones((3_000, 1)))[0])
+    found = estimate_quality(batch.probability, known, seed=1)
+    assert found.figures["auc"].value == pytest.approx(truth, abs=0.03)
+    assert found.figures["auc"].low < truth < found.figures["auc"].high
+    assert found.figures["outcome_rate"].value == pytest.approx(batch.label.mean(), abs=0.03)
+    assert found.labelled_rows == 3_000
+    assert "2025-03-03" in found.caveat
+    assert "concept change" in found.caveat
+
+
+def test_intervals_hold_the_later_truth_as_often_as_they_say() -> None:
+    inside = 0
+    for seed in range(24):
+        known, batch = labelled(1_000, seed=100 + seed, slope=1.5), labelled(400, seed=200 + seed, slope=1.5)
+        truth = float(auc(batch.label, batch.probability, np.ones((400, 1)))[0])
+        metric = estimate_quality(batch.probability, known, seed=seed, replicates=60).figures["auc"]
+        inside += metric.low <= truth <= metric.high
+    assert inside >= 20  # 95 % would give 23; fewer than 20 happens in one of a hundred such sets
+
+
+def test_without_labels_the_caveat_says_so() -> None:
+    none = Labelled(probability=np.empty(0), label=np.empty(0), entity=np.empty(0, dtype=str), until=None)
+    found = estimate_quality(labelled(500, seed=6).probability, none, seed=1)
+    assert found.labelled_rows == 0
+    assert found.caveat.startswith("No mature labels")
+
+
+def test_regret_is_nothing_where_answers_are_calibrated() -> None:
+    honest, boastful = labelled(50_000, seed=7), labelled(50_000, seed=7, slope=2.0)
+    assert regret_rows(honest.label, honest.probability).mean() == pytest.approx(0, abs=0.01)
+    assert regret_rows(boastful.label, boastful.probability).mean() > 0.1
+
+
+def world(rows: int, *, seed: int, blind: bool) -> tuple[pd.DataFrame, Labelled]:
+    """x moves the outcome; a blind model is wrong where x is high."""
+    random = np.random.default_rng(seed)
+    x, idle = random.normal(size=rows), random.normal(size=rows)
+    truth = 1 / (1 + np.exp(-(x - 1)))
+    told = np.where(x > 1, 0.1, truth) if blind else truth
+    frame = pd.DataFrame({"x": x, "idle": idle})
+    label = (random.random(rows) < truth).astype(float)
+    columns = {name: frame[name].to_numpy() for name in frame}
+    return frame, Labelled(
+        probability=told, label=label, entity=np.arange(rows).astype(str), until=UNTIL, columns=columns
+    )
+
+
+FEATURES = [SimpleNamespace(name=name, dtype="float", about="") for name in ("x", "idle")]
+
+
+def score(columns) -> np.ndarray:
+    x = np.nan_to_num(columns["x"], nan=0.0)
+    return 1 / (1 + np.exp(-(x - 1)))
+
+
+@pytest.mark.parametrize(("blind", "costs"), [(True, True), (False, False)])
+def test_a_shift_costs_only_where_the_model_is_wrong(blind: bool, costs: bool) -> None:
+    frame, known = world(4_000, seed=8, blind=blind)
+    shifted = frame.head(1_500).assign(x=lambda rows: rows["x"] + 0.8)
+    found = estimate_costs(pair_columns(frame, shifted, features=FEATURES), known, score=score, seed=1)
+    assert found is not None
+    assert (found.by_column["x"] > 0.01) is costs
+    assert found.by_column["idle"] < 0.005
+    assert found.share("idle") < 0.05
+
+
+def test_a_column_gone_missing_costs_what_it_is_worth() -> None:
+    frame, known = world(4_000, seed=9, blind=False)
+    worth = worth_of_columns(["x", "idle"], known, score=score, seed=1)
+    assert worth["x"] > 0.05
+    assert worth["idle"] == 0.0
+    gone = frame.head(1_000).assign(x=np.nan)
+    pair = pair_columns(frame, gone, features=FEATURES)[0]
+    cost = column_cost(pair, known.columns["x"], regret_rows(known.label, known.probability), worth=worth["x"])
+    assert cost == pytest.approx(worth["x"], abs=0.01)
+
+
+def test_a_new_category_costs_what_the_column_is_worth() -> None:
+    before = pd.DataFrame({"kind": ["a", "b"] * 200})
+    now = pd.DataFrame({"kind": ["a"] * 50 + ["new"] * 50})
+    pair = pair_columns(before, now, features=[SimpleNamespace(name="kind", dtype="category", about="")])[0]
+    values = np.array(["a", "b"] * 200, dtype=object)
+    assert column_cost(pair, values, np.zeros(400), worth=0.2) == pytest.approx(0.1)
+
+
+def test_too_few_labels_say_nothing_of_costs() -> None:
+    frame, known = world(60, seed=10, blind=False)
+    few = Labelled(
+        probability=known.probability, label=np.zeros(60), entity=known.entity, until=UNTIL, columns=known.columns
+    )
+    assert estimate_costs(pair_columns(frame, frame, features=FEATURES), few, score=score, seed=1) is None
