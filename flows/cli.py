@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
+from flows.cli_deals import deal_app, deals_app
 from flows.cli_features import app as features_app
 from flows.cli_models import app as models_app
 from flows.cli_monitor import app as monitor_app
@@ -32,6 +33,8 @@ app.add_typer(train_app, name="train")
 app.add_typer(features_app, name="features")
 app.add_typer(models_app, name="models")
 app.add_typer(probe_app, name="probe")
+app.add_typer(deal_app, name="deal")
+app.add_typer(deals_app, name="deals")
 app.add_typer(keys_app, name="keys")
 
 INTERRUPTED, USAGE = 130, 2
@@ -68,13 +71,17 @@ def demo(
 
 
 @app.command()
-def score(source: SourceOption = None) -> None:
+def score(
+    what: Annotated[Literal["leads", "deals", "all"], typer.Argument(help="leads, deals, or all.")] = "all",
+    source: SourceOption = None,
+) -> None:
     """Score every open lead and deal with the champions."""
     from flows.orchestration import local_orchestration
-    from flows.score_open import score_open
+    from flows.score_open import MODELS, score_open
 
+    models = MODELS if what == "all" else (what.removesuffix("s"),)
     with local_orchestration():
-        _show(score_open(source=source))
+        _show(score_open(source=source, models=models))
 
 
 @app.command()

@@ -136,6 +136,11 @@ def write_tables(folder: Path, model: Model, entries: Sequence[FeatureEntry]) ->
         model: Its model.
         entries: The model's features, with their themes.
     """
+    if model.library == "competing_risks":
+        from training.deals.attribution import write_deal_tables
+
+        write_deal_tables(folder, model, entries)
+        return
     from training.plain_trees import read_trees
 
     layout = Columns.of(entries)
@@ -155,6 +160,10 @@ def load_attribution(folder: Path, model: Model, entries: Sequence[FeatureEntry]
         model: Its model.
         entries: The model's features.
     """
+    if model.library == "competing_risks":
+        from training.deals.attribution import load_deal_attribution
+
+        return load_deal_attribution(folder, model, entries)
     layout = Columns.of(entries)
     parts: list[tuple[float, Attribution]] = []
     for place, (weight, member) in enumerate(members_of(model)):

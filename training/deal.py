@@ -1,4 +1,4 @@
-"""The deal model: P(an open deal is won within the horizon), with risk and reasons."""
+"""The deal model: will it close, when, for how much, and what would help; see `training.deals`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import pyarrow as pa
 from common.errors import InputError
 from common.settings import Settings
 from training.labels import DEAL_WON
-from training.recipe import Recipe
+from training.recipe import Context, Recipe
 from training.results import TrainingOutcome
 from training.study import Progress
 from training.train import train_classifier
 
 if TYPE_CHECKING:
     from features.repository import FeatureRepository
+    from training.classifier import Developed
+    from training.frame import Frame, Partition
     from training.registry import ModelRegistry
     from training.scoring.scoring_file import ScoringFile
     from warehouse.sources import Source
@@ -83,6 +85,11 @@ def deal_recipe(source: Source, *, horizon_days: int | None = None, scoring: Sco
 
         return deal_history_spine(history, mode=mode, until=until)
 
+    def develop(context: Context, frame: Frame, partition: Partition) -> Developed:
+        from training.deals.develop import develop_deals
+
+        return develop_deals(context, frame, partition)
+
     return Recipe(
         task="deal",
         feature_service=FEATURE_SERVICE,
@@ -94,4 +101,5 @@ def deal_recipe(source: Source, *, horizon_days: int | None = None, scoring: Sco
         test_share=protocol.test_share,
         stage="stage",
         scoring=scoring,
+        develop=develop if scoring is None else None,
     )

@@ -19,6 +19,7 @@ from training.splits import Rows, instant, moment_of
 
 if TYPE_CHECKING:
     from features.specs import FeatureSpec
+    from training.deals.outcomes import Outcomes
     from warehouse.store import Warehouse
 
 Vector = NDArray[np.float64]
@@ -38,6 +39,7 @@ class Frame:
         horizon_days: Horizon of the label.
         cut: Until when anything is known.
         label_at: Labels of all rows as known at a moment.
+        outcomes_at: How the rows' deals ended, as known at a moment; None for a frame of leads.
     """
 
     entity: NDArray[np.object_]
@@ -47,6 +49,7 @@ class Frame:
     horizon_days: int
     cut: datetime
     label_at: LabelAt
+    outcomes_at: Callable[[datetime], Outcomes] | None = None
 
     @property
     def rows(self) -> int:
@@ -106,6 +109,11 @@ def make_frame(
             ).value
         return labels[moment]
 
+    def outcomes_at(moment: datetime) -> Outcomes:
+        from training.deals.outcomes import outcomes_at as ended
+
+        return ended(spine, warehouse, cut=moment)
+
     return Frame(
         entity=np.array(table.column(outcome.key).to_pylist(), dtype=object),
         as_of=as_of_times(table),
@@ -114,6 +122,7 @@ def make_frame(
         horizon_days=horizon_days,
         cut=cut,
         label_at=label_at,
+        outcomes_at=None if outcome.table != "opportunities" else outcomes_at,
     )
 
 

@@ -17,6 +17,8 @@ from training.probes.acceptance import Acceptance
 from training.study import Progress, StudyResult
 
 if TYPE_CHECKING:
+    from training.classifier import Developed
+    from training.frame import Frame, Partition
     from training.scoring.scoring_file import ScoringFile
     from warehouse.store import Warehouse
 
@@ -38,6 +40,7 @@ class Recipe:
         test_share: Share of the entities, newest first, that the protocol tests on.
         stage: Feature to show figures by, if any.
         scoring: A scoring model of somebody's own; None for the trained kinds on all features.
+        develop: Makes the model from (context, frame, partition); None for a binary classifier of the horizon's label.
     """
 
     task: str
@@ -50,6 +53,7 @@ class Recipe:
     test_share: float | None = None
     stage: str | None = None
     scoring: ScoringFile | None = None
+    develop: Callable[[Context, Frame, Partition], Developed] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,7 +64,12 @@ class Scorer:
         """
         manifest = Manifest.read(folder)
         model = load_model(manifest.library, folder)
-        return cls(manifest, model, load_attribution(folder, model, manifest.features), threads=threads)
+        attribution = load_attribution(folder, model, manifest.features)
+        if manifest.library == "competing_risks" and cls is Scorer:
+            from training.deals.scorer import DealScorer
+
+            return DealScorer(manifest, model, attribution, threads=threads)
+        return cls(manifest, model, attribution, threads=threads)
 
     def use_thresholds(self, thresholds: Mapping[str, float]) -> None:
         """Grade by these from now on.
@@ -89,6 +94,10 @@ class Scorer:
         """Calibrated probability of the outcome within `manifest.horizon_days`, shape (n_rows,)."""
         threads = bulk_threads(len(matrix), self.threads)
         return self._calibration.apply(self._model.margin(matrix, threads=threads))
+
+    def label_probability(self, matrix: Matrix) -> Matrix:
+        """What outcomes within `manifest.horizon_days` are to be compared with; for most models `probability`."""
+        return self.probability(matrix)
 
     def contributions(self, matrix: Matrix) -> Matrix:
         """Shapley values of the uncalibrated log-odds by the model's own library, shape (n_rows, n_features).
@@ -183,10 +192,7 @@ class Scorer:
         *,
         exact: bool,
     ) -> list[dict[str, Any]]:
-        probability = self.probability(matrix)
-        columns = self._exact(matrix) if exact else self.attribution(matrix)
-        parts = self._lead(probability, columns) if self.manifest.task == "lead" else self._deal(probability)
-        parts["confidence"] = np.round(self.confidence(matrix, probability), 4).tolist()
+        parts, columns, probability = self._fill(matrix, at, exact=exact)
         parts["scoring_factors"] = [_factors(each) for each in self._explainer.explain(matrix, columns, top=top)]
         parts |= trends(self.points(probability).tolist(), ids, week_ago)
         meta = {
@@ -199,6 +205,14 @@ class Scorer:
         key = "lead_id" if self.manifest.task == "lead" else "opportunity_id"
         names = (key, *parts)
         return [{**dict(zip(names, row, strict=True)), **meta} for row in zip(ids, *parts.values(), strict=True)]
+
+    def _fill(self, matrix: Matrix, at: datetime, *, exact: bool) -> tuple[dict[str, list[Any]], Matrix, Matrix]:  # noqa: ARG002
+        """A record's own part column by column, the contributions behind its reasons, and the probability."""
+        probability = self.probability(matrix)
+        columns = self._exact(matrix) if exact else self.attribution(matrix)
+        parts = self._lead(probability, columns) if self.manifest.task == "lead" else self._deal(probability)
+        parts["confidence"] = np.round(self.confidence(matrix, probability), 4).tolist()
+        return parts, columns, probability
 
     def _lead(self, probability: Matrix, columns: Matrix) -> dict[str, list[Any]]:
         parts: dict[str, list[Any]] = {"composite_score": self.points(probability).tolist()}

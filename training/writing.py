@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from warehouse.store import Warehouse
 
 _EXPLAINED_ROWS = 1_500
+# A deal's exact contributions cost those of many rows.
+_EXPLAINED_DEALS = 500
 _EXAMPLE_ROWS = 3
 
 
@@ -51,7 +53,7 @@ def make_bundle(
     recipe, seed, threads = context.recipe, context.settings.training.seed, context.settings.training.threads
     newest = developed.slices.newest
     generator = np.random.default_rng(seed)
-    size = min(_EXPLAINED_ROWS, len(newest))
+    size = min(_EXPLAINED_DEALS if recipe.develop is not None else _EXPLAINED_ROWS, len(newest))
     chosen = newest[np.sort(generator.choice(len(newest), size, replace=False))]
     reference = developed.matrix[chosen]
     contributions = developed.model.contributions(reference, threads=threads)[:, :-1]

@@ -118,10 +118,17 @@ def _fit(
         trials=context.trials,
         threads=training.threads,
         seed=training.seed,
+        workers=training.workers,
+        time_budget_minutes=_half(training.time_budget_minutes),
         settled=context.settled,
         progress=context.progress,
     )
     return fit_competing_risks(snapshots, search), rows, outcomes
+
+
+def _half(budget: float | None) -> float | None:
+    """Two studies share the budget."""
+    return None if budget is None else budget / 2.0
 
 
 def _sample(rows: Rows, most: int, *, seed: int) -> Rows:

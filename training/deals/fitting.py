@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.calibration import Calibration, choose_calibration
+from training.deals.attribution import with_period_entry
 from training.deals.hazards import Futures
 from training.deals.model import LIBRARY, CompetingRisks, Part, make_part
 from training.deals.periods import N_PERIODS, PersonPeriods, every_period, known_at, with_period
+from training.fit_rows import fit_rows, rows_of
 from training.manifest import FeatureEntry
 from training.models import FitData
 from training.record import study_from_record, study_to_record
 from training.splits import Entities, entity_folds, slice_past
-from training.steadiness import drifting_columns
 from training.study import Progress, StudyResult, run_study
 from training.winner import Winner, choose_winner
 
@@ -61,6 +62,8 @@ class Search:
         trials: Trials of both studies together.
         threads: Threads of a fit.
         seed: Seed of every draw.
+        workers: Processes that make trials.
+        time_budget_minutes: When each study ends, whatever it has reached.
         settled: What an earlier training came to; no study is run then.
         progress: Told (what, done, total).
     """
@@ -70,6 +73,8 @@ class Search:
     trials: int
     threads: int
     seed: int
+    workers: int = 1
+    time_budget_minutes: float | None = None
     settled: StudyResult | None = None
     progress: Progress | None = None
 
@@ -142,26 +147,18 @@ class _Piece:
         rows, outcome = periods.where(chosen), label[chosen]
         # The moment that an answer was there orders the rows: what is judged was not known when it was foretold.
         when = known_at(snapshots.as_of, rows)
-        data = FitData(
-            matrix=with_period(snapshots.matrix, rows.row, rows.period),
-            label=outcome,
-            categorical=[at for at, entry in enumerate(snapshots.entries) if entry.dtype == "category"],
-            monotone=[entry.direction if signs else 0 for entry in snapshots.entries] + [0],
+        data = fit_rows(
+            with_period(snapshots.matrix, rows.row, rows.period),
+            outcome,
+            with_period_entry(snapshots.entries),
+            when=when,
         )
-        data = replace(data, drifting=drifting_columns(data.matrix[:, :-1], when))
+        # The period is no feature that drifts: later answers are simply about periods further ahead.
+        steady = tuple(at for at in data.drifting if at < len(snapshots.entries))
+        data = replace(data, drifting=steady, monotone=data.monotone if signs else ())
         slices = slice_past(when, snapshots.entity[rows.row], np.arange(len(outcome)), label=outcome)
-        origins = tuple(_rows_of(data, piece.train, piece.judge) for piece in slices.origins)
+        origins = tuple(rows_of(data, piece.train, judge=piece.judge) for piece in slices.origins)
         return cls(periods=rows, data=data, when=when, origins=origins)
-
-
-def _rows_of(data: FitData, rows: NDArray[np.int64], judge: NDArray[np.int64] | None = None) -> FitData:
-    return replace(
-        data,
-        matrix=data.matrix[rows],
-        label=data.label[rows],
-        stop_matrix=None if judge is None else data.matrix[judge],
-        stop_label=None if judge is None else data.label[judge],
-    )
 
 
 def _study(piece: _Piece, search: Search, *, name: str) -> StudyResult:
@@ -174,6 +171,8 @@ def _study(piece: _Piece, search: Search, *, name: str) -> StudyResult:
         trials=math.ceil(search.trials / len(PARTS)),
         threads=search.threads,
         seed=search.seed,
+        workers=search.workers,
+        time_budget_minutes=search.time_budget_minutes,
         progress=search.progress,
     )
 
@@ -183,7 +182,7 @@ def _cross_fitted(winner: Winner, piece: _Piece, matrix: Vector, fold: NDArray[n
     margin = np.empty((len(matrix), N_PERIODS))
     for held in range(_FOLDS):
         rest = np.flatnonzero(fold[piece.periods.row] != held)
-        model = winner.fit(_rows_of(piece.data, rest), threads=search.threads, seed=search.seed)
+        model = winner.fit(rows_of(piece.data, rest), threads=search.threads, seed=search.seed)
         mine = np.flatnonzero(fold == held)
         answers = model.margin(every_period(matrix[mine]), threads=search.threads)
         margin[mine] = answers.reshape(-1, N_PERIODS)

@@ -28,6 +28,8 @@ _CHUNK_DEALS = 8_192
 _CHUNK_EXPLAINED = 1_024
 # Log-odds nearer to the average than this: the slope of the calibration is taken instead of the ratio.
 _NEAR = 1e-6
+# Periods with a smaller share of the weight are not explained one by one.
+_TELLING = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,9 +147,11 @@ class CompetingRisks:
         parts = (self.closing, self.winning)
         for start in range(0, len(matrix), _CHUNK_EXPLAINED):
             rows = slice(start, start + _CHUNK_EXPLAINED)
-            expanded = every_period(matrix[rows])
-            closing, winning = (part.model.contributions(expanded, threads=threads)[:, :-1] for part in parts)
-            answers = self.log_odds(matrix[rows], threads=threads)
+            expanded, answers = every_period(matrix[rows]), self.log_odds(matrix[rows], threads=threads)
+            closing, winning = (
+                _telling_contributions(part, expanded, weight, threads=threads)
+                for part, weight in zip(parts, self._weights(answers), strict=True)
+            )
             found[rows] = self.combine(answers, closing, winning, means=(self.closing.mean, self.winning.mean))
         return found
 
@@ -165,8 +169,8 @@ class CompetingRisks:
             Shape (n_deals, n_columns + 1); the last column is the average deal's logit.
         """
         bases = (self.closing.base, self.winning.base)
-        gradients = mean_gradients(answers.closing, answers.winning, base=bases)
         raws, odds = (answers.closing_raw, answers.winning_raw), (answers.closing, answers.winning)
+        weights = self._weights(answers)
         count, width = len(raws[0]), closing.shape[1] - 1
         total = np.zeros((count, width))
         for index, (part, parts) in enumerate(((self.closing, closing), (self.winning, winning))):
@@ -174,11 +178,18 @@ class CompetingRisks:
             # The period's own part is its interaction with the others: it is shared out among them.
             change = (raws[index] - part.raw_base).reshape(-1)
             shared = share_out(moved[:, :, :-1].reshape(-1, width), change)
-            weights = (gradients[index] * _steepness(part, raws[index], odds[index]))[:, None, :]
-            total += (weights @ shared.reshape(count, N_PERIODS, width))[:, 0, :]
+            total += (weights[index][:, None, :] @ shared.reshape(count, N_PERIODS, width))[:, 0, :]
         average = float(logit_won(bases[0][None, :], bases[1][None, :])[0])
         exact = logit_won(*odds) - average
         return np.column_stack([share_out(total, exact), np.full(count, average)])
+
+    def _weights(self, answers: LogOdds) -> tuple[Matrix, Matrix]:
+        """What a change of the raw log-odds of ending, and of being won, adds to the logit of P(won ever)."""
+        gradients = mean_gradients(answers.closing, answers.winning, base=(self.closing.base, self.winning.base))
+        return (
+            gradients[0] * _steepness(self.closing, answers.closing_raw, answers.closing),
+            gradients[1] * _steepness(self.winning, answers.winning_raw, answers.winning),
+        )
 
     def save(self, folder: Path) -> None:
         """Write both models below `folder`."""
@@ -194,6 +205,19 @@ class CompetingRisks:
                 "raw_base": part.raw_base.tolist(),
             }
         (folder / MODEL_FILE).write_text(json.dumps(values) + "\n", encoding="utf-8")
+
+
+def _telling_contributions(part: Part, expanded: Matrix, weight: Matrix, *, threads: int) -> Matrix:
+    """Contributions to a part's log-odds in the periods that tell in a deal; elsewhere the average deal's.
+
+    Shapley values are dear, and most deals end within few of the periods.
+    """
+    found = np.tile(part.mean, (len(weight), 1))
+    sizes = np.abs(weight)
+    telling = np.flatnonzero((sizes >= _TELLING * sizes.sum(axis=1, keepdims=True)).reshape(-1))
+    if len(telling):
+        found[telling] = part.model.contributions(expanded[telling], threads=threads)[:, :-1]
+    return found
 
 
 def _steepness(part: Part, raw: Matrix, odds: Matrix) -> Matrix:

@@ -112,13 +112,23 @@ def outcomes_at(spine: pa.Table, warehouse: Warehouse, *, cut: datetime) -> Outc
         warehouse: Holds the deals.
         cut: Nothing that happened or was recorded later is used; with a time zone.
     """
+    return join_ends(spine, _ends(warehouse, cut=cut), cut=cut)
+
+
+def ends_at(warehouse: Warehouse, *, cut: datetime) -> dict[str, bool]:
+    """Whether each deal that had ended, as known at `cut`, was won; deals deleted while open are not in it."""
+    ends = _ends(warehouse, cut=cut)
+    rows = zip(*(ends[name].to_pylist() for name in ("opportunity_id", "status", "is_deleted")), strict=True)
+    return {deal: status == DEAL_WON.positive for deal, status, is_deleted in rows if not is_deleted}
+
+
+def _ends(warehouse: Warehouse, *, cut: datetime) -> pa.Table:
     connection = warehouse.duckdb()
     try:
         values = {"cut": utc(cut), "final": list(DEAL_WON.final)}
-        ends = connection.sql(_ENDS, params=values).to_arrow_table()
+        return connection.sql(_ENDS, params=values).to_arrow_table()
     finally:
         connection.close()
-    return join_ends(spine, ends, cut=cut)
 
 
 def join_ends(spine: pa.Table, ends: pa.Table, *, cut: datetime) -> Outcomes:

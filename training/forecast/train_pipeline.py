@@ -166,7 +166,7 @@ def _champion_probabilities(
     scorer = Scorer.load(champion.bundle)
     frame = open_frame(repository, warehouse, scorer, task="deal", at=at)
     columns = {entry.name: frame[entry.name].to_pylist() for entry in scorer.manifest.features}
-    probability = scorer.probability(scorer.encode(columns))
+    probability = scorer.label_probability(scorer.encode(columns))
     by_deal = pd.Series(probability, index=frame["opportunity_id"].to_pylist(), dtype="float64")
     return WinProbabilities(by_deal[~by_deal.index.duplicated()], scorer.manifest.horizon_days, champion.version), []
 

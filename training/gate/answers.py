@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from common.errors import ContractError, NotFoundError, shorten
 from training.gate.holdout import Holdout
+from training.manifest import Manifest
 from training.results import RegisteredModel
 from training.scorer import Scorer
 
@@ -51,7 +52,7 @@ def answers_of(model: RegisteredModel, holdout: Holdout) -> Answers:
     try:
         scorer = Scorer.load(model.bundle, threads=2)
         _check_question(model, scorer, holdout)
-        probability = scorer.probability(scorer.encode(holdout.columns))
+        probability = scorer.label_probability(scorer.encode(holdout.columns))
     except _broken() as error:
         raise ContractError(
             f"Version {model.version} cannot be asked: {type(error).__name__}: {str(error).splitlines()[0]}",
@@ -65,6 +66,22 @@ def answers_of(model: RegisteredModel, holdout: Holdout) -> Answers:
             got=shorten(probability[wrong].tolist()),
         )
     return Answers(scorer, probability)
+
+
+def manifest_of(model: RegisteredModel) -> Manifest:
+    """What a version's bundle says of itself.
+
+    Raises:
+        NotFoundError: if it has no bundle.
+        ContractError: if its manifest cannot be read, as where other code wrote it.
+    """
+    try:
+        return Manifest.read(model.bundle)
+    except _BROKEN as error:
+        raise ContractError(
+            f"The manifest of version {model.version} cannot be read: {type(error).__name__}: {error}",
+            next_step="use the code that made it, or train it again",
+        ) from error
 
 
 def _check_question(model: RegisteredModel, scorer: Scorer, holdout: Holdout) -> None:
