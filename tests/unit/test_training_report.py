@@ -101,7 +101,7 @@ def test_the_verdict_comes_first_and_every_chapter_is_filled(folder: Path, conte
     assert page.index(contents.verdict.status.capitalize()) < page.index("<table>")
     chapters = re.findall(r'<section id="(\w+)"><h2>[^<]+</h2>(.*?)</section>', page, flags=re.S)
     assert [name for name, _ in chapters] == [
-        "quality", "capacity", "replay", "reliability", "segments", "reads", "leaks", "study", "run",
+        "quality", "capacity", "replay", "reliability", "segments", "reads", "leaks", "backtest", "study", "run",
     ]  # fmt: skip
     assert all(len(text) > 20 for _, text in chapters)
     assert page.count('role="img" aria-label="') == page.count("<svg ")
@@ -306,6 +306,18 @@ def test_a_certain_leak_that_nobody_accepted_is_not_ready(contents: ReportConten
         accepted_by=None, accepted_at=None, accepted_why=None,
     )  # fmt: skip
     assert judge(evidence(contents, leaks=(leak,))).status == "not ready"
+
+
+def test_honest_fields_that_outdo_a_model_left_behind_are_not_called_leaks(contents: ReportContents) -> None:
+    leak = Leak(
+        feature="created_month", severity="likely", probe="over_model", evidence="AUC 0.638", advice="look",
+        accepted_by=None, accepted_at=None, accepted_why=None,
+    )  # fmt: skip
+    verdict = judge(evidence(contents, leaks=(leak,)))
+    assert verdict.status == "usable with care"
+    said = " ".join(verdict.sentences)
+    assert "created_month alone ranks the later rows better than the whole model" in said
+    assert "may know the outcome" not in said
 
 
 def test_few_outcomes_are_said(contents: ReportContents) -> None:

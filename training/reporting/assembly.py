@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.backtest import BacktestWindow
 from training.brier import calibration_by_month, decompose, reliability_bins
 from training.calibration import log_loss_rows
 from training.capacity import CHANCE, CURVE, SHARES, at_capacity, first_rows, gain_curve, share_of
@@ -25,6 +26,7 @@ from training.reporting import effects
 from training.reporting.contents import (
     Against,
     Answer,
+    BacktestPoint,
     Capacity,
     Grade,
     Histogram,
@@ -154,7 +156,7 @@ def assemble(inputs: ReportInputs) -> ReportContents:
         themes=themes,
         shapes=effects.shapes(features, developed.entries, developed.test_matrix, label, probability, entity),
         leaks=leaks,
-        backtest=(),
+        backtest=tuple(_point(window) for window in developed.backtest),
         study=_study(developed.study, developed),
         reasons=dict(inputs.manifest.explanation),
         rebuild=_rebuild(inputs),
@@ -295,6 +297,18 @@ def _importance(inputs: ReportInputs) -> tuple[tuple[Part, ...], ...]:
     features = effects.feature_parts(entries, matrix, contributions)
     groups = effects.sums_by(effects.group_of, entries, contributions, features)
     return features, groups, effects.sums_by(effects.theme_title, entries, contributions, features)
+
+
+def _point(window: BacktestWindow) -> BacktestPoint:
+    return BacktestPoint(
+        cutoff=window.cutoff.isoformat(),
+        end=window.end.isoformat(),
+        past_rows=window.past_rows,
+        rows=window.rows,
+        calibration=window.calibration,
+        figures=known(window.metrics),
+        baselines={name: known(figures) for name, figures in window.baselines.items()},
+    )
 
 
 def _study(study: StudyResult, developed: Developed) -> StudyFacts:

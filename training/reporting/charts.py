@@ -155,19 +155,23 @@ def backtest_plot(points: Sequence[BacktestPoint]) -> str:
     figure = new_figure(width=_WIDTH, height=2.6, name="backtest")
     axes = figure.add_subplot()
     places = np.arange(len(points))
-    axes.plot(
-        places, [each.baseline["log_loss"].value for each in points], color=SOFT, marker="s", markersize=4,
-        linestyle="--", label="always the base rate",
-    )  # fmt: skip
-    axes.plot(
-        places, [each.figures["log_loss"].value for each in points], color=MARK, marker="o", markersize=4,
-        linewidth=2, label="this recipe",
+    for name, colour, style in (("const", SOFT, "--"), ("logistic_regression", UNSURE, ":")):
+        if all(name in each.baselines for each in points):
+            axes.plot(
+                places, [each.baselines[name]["log_loss"].value for each in points], color=colour, marker="s",
+                markersize=4, linestyle=style, label=answer_words(name),
+            )  # fmt: skip
+    ours = [each.figures["log_loss"] for each in points]
+    ends = np.array([[m.value - (m.low or m.value), (m.high or m.value) - m.value] for m in ours]).T
+    axes.errorbar(
+        places, [metric.value for metric in ours], yerr=ends.clip(min=0), color=MARK, marker="o", markersize=4,
+        linewidth=2, elinewidth=1.4, capsize=2.5, label="this recipe",
     )  # fmt: skip
     dress(axes)
     axes.set_xlim(-0.3, len(points) - 0.7)
     _named_ticks(axes, [each.cutoff[:10] for each in points])
     _titles(axes, y="log-loss")
-    _legend(axes, above=True)
+    axes.legend(loc="best", frameon=False, fontsize=9, labelcolor=SOFT)
     return inline_svg(figure, name="backtest", about=f"Log-loss at {len(points)} cutoffs, beside the base rate")
 
 

@@ -255,13 +255,19 @@ class BacktestPoint:
     __pydantic_config__ = _DOCUMENTED
 
     cutoff: str
-    """Cutoff, ISO 8601."""
+    """What was known at this moment trained, ISO 8601."""
+    end: str
+    """Rows before this moment were tested, ISO 8601."""
+    past_rows: int
+    """Rows that trained."""
     rows: int
     """Rows tested."""
+    calibration: str
+    """Calibration method chosen."""
     figures: Mapping[str, Metric]
     """Figures of the model."""
-    baseline: Mapping[str, Metric]
-    """The same of always answering the base rate."""
+    baselines: Mapping[str, Mapping[str, Metric]]
+    """The same of the baselines, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -131,22 +131,25 @@ def backtest(contents: ReportContents, pictures: Mapping[str, str]) -> str:
         return ""
     rows = [
         [
-            escape(each.cutoff[:10]),
-            f"{each.rows:,}",
+            f"{escape(each.cutoff[:10])}<small>to {escape(each.end[:10])}</small>",
+            f"{each.rows:,}<small>{each.past_rows:,} trained</small>",
             figure_cell(each.figures.get("log_loss"), ".4f"),
-            figure_cell(each.baseline.get("log_loss"), ".4f"),
+            figure_cell(each.baselines.get("const", {}).get("log_loss"), ".4f"),
             figure_cell(each.figures.get("auc")),
             figure_cell(each.figures.get("ece"), ".4f"),
         ]
         for each in contents.backtest
     ]
-    numbers = table(["Cutoff", "Rows", "Log-loss", "Base rate's", "AUC", "Calibration error"], rows)
+    numbers = table(["Tested from", "Rows", "Log-loss", "Base rate's", "AUC", "Calibration error"], rows)
     intro = (
         "<p>The recipe, trained with what was known at each earlier moment and tested on what came next: a lucky or "
         "unlucky test period would show here.</p>"
     )
     plot = picture(pictures, "backtest", "Log-loss by cutoff.", "Less is better.")
-    return f'{intro}<div class="pair">{plot}<div>{numbers}</div></div>'
+    note = soft(
+        "The parameters were chosen on this past, so these windows flatter a little; the test period above does not."
+    )
+    return f'{intro}{numbers}<div class="pair">{plot}<div>{note}</div></div>'
 
 
 def study(contents: ReportContents) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from training.capacity import CHANCE
@@ -11,6 +11,8 @@ from training.results import Metric
 
 _WELL, _FAIRLY = 0.75, 0.65
 _FEW_OUTCOMES = 100
+# A model that the world has left behind is outdone by honest fields too: that is no sign of a leak.
+_OVER_MODEL = "over_model"
 _GAP_OF_RATE = 0.15
 """A gap between expected and observed rate that is beyond noise and beyond this share of the rate is worth a word."""
 
@@ -68,9 +70,14 @@ def _status(evidence: Evidence, concerns: Sequence[str]) -> Status:
 def _concerns(evidence: Evidence) -> list[str]:
     """Whatever keeps a model from being simply ready, gravest first."""
     found = []
-    suspects = [leak.feature for leak in evidence.leaks if leak.accepted_by is None]
+    suspects, ahead = _suspects(evidence.leaks)
     if suspects:
-        found.append(f"{_listed(dict.fromkeys(suspects))} may know the outcome; see the leak probes below.")
+        found.append(f"{_listed(suspects)} may know the outcome; see the leak probes below.")
+    if ahead:
+        found.append(
+            f"{_listed(ahead)} alone rank{'s' if len(ahead) == 1 else ''} the later rows better than the whole model: "
+            "what it learned may no longer hold."
+        )
     if _is_off(evidence):
         found.append("The gap between what it expected and what came is beyond noise.")
     best = evidence.against[0]
@@ -159,7 +166,7 @@ def _actions(evidence: Evidence, status: Status) -> list[str]:
         )
     else:
         actions.append("Work by it, and look at what is said above first.")
-    if any(leak.accepted_by is None for leak in evidence.leaks):
+    if _suspects(evidence.leaks)[0]:
         actions.append("Find out when the suspected fields are written, then drop them or accept them by name.")
     if evidence.notes:
         actions.append("Do not compare scores across the segments named below until that is understood.")
@@ -186,6 +193,14 @@ def _surely_above(metric: Metric) -> bool:
     return metric.low is not None and metric.low > 0
 
 
+def _suspects(leaks: Sequence[Leak]) -> tuple[list[str], list[str]]:
+    """Fields nobody accepted: those that may know the outcome, and those that only outdo the model on later rows."""
+    open_ones = [leak for leak in leaks if leak.accepted_by is None]
+    suspects = list(dict.fromkeys(leak.feature for leak in open_ones if leak.probe != _OVER_MODEL))
+    ahead = [leak.feature for leak in open_ones if leak.probe == _OVER_MODEL and leak.feature not in suspects]
+    return suspects, list(dict.fromkeys(ahead))
+
+
 def _is_backwards(area: Metric) -> bool:
     """What went with the outcome once goes against it now."""
     return area.high is not None and area.high < 0.5
@@ -195,7 +210,7 @@ def _things(task: str) -> str:
     return "leads" if task == "lead" else "deals"
 
 
-def _listed(names: Sequence[str] | dict[str, None]) -> str:
+def _listed(names: Iterable[str]) -> str:
     shown = list(names)
     rest = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
     return ", ".join(shown[:3]) + rest
