@@ -89,7 +89,7 @@ def _worked(each: AtCapacity, found: Capacity) -> str:
     share = percent(each.share, digits=0 if each.share >= 0.095 else 1)
     is_team = abs(each.share - found.team_share) < 1e-9
     name = f"<b>{share}</b>" if is_team else share
-    return f"{name}<small>{each.count:,}{', the team' if is_team else ''}</small>"
+    return f"{name}<small>{each.count:,} worked{', as the team can' if is_team else ''}</small>"
 
 
 def _head(name: str) -> str:
