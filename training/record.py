@@ -17,6 +17,7 @@ from training.classifier import Developed
 from training.frame import Frame, Partition
 from training.model_hash import RECORD_FILE, model_hash
 from training.recipe import Context
+from training.search import Candidate
 from training.study import StudyResult
 
 if TYPE_CHECKING:
@@ -156,4 +157,5 @@ def study_to_record(study: StudyResult) -> dict[str, Any]:
 
 def study_from_record(values: Mapping[str, Any]) -> StudyResult:
     """The study's result that `study_to_record` wrote."""
-    return StudyResult(**{**values, "trials": ()})
+    best_of = tuple(Candidate(**candidate) for candidate in values.get("best_of", ()))
+    return StudyResult(**{**values, "trials": (), "best_of": best_of})
