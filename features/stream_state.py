@@ -13,7 +13,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from features.catalogue import own_fields
+from features.definitions import served_views
 from features.specs import ViewSpec
 from features.spines import OPEN_LEAD_STATUSES
 from features.stream_door import STREAMED
@@ -140,6 +143,12 @@ class EntityState:
             )
         connection.execute("INSERT INTO admitted SELECT * FROM coming")
 
+    def touched(self, rows: Mapping[str, pa.Table]) -> pa.Table:
+        """The entities that rows of some tables are about, each once."""
+        columns = [table[self.join_key] for name, table in rows.items() if name in self.tables]
+        keys = pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string())
+        return pa.table({self.join_key: pc.drop_null(pc.unique(keys))})
+
     def add(self, table: str, rows: pa.Table) -> None:
         """Add rows of a table, each content once; rows that are here already change nothing."""
         if table not in self.tables or rows.num_rows == 0:
@@ -184,6 +193,18 @@ class EntityState:
             rows = f"SELECT {columns} FROM held_{table} SEMI JOIN asked USING ({key})"  # noqa: S608
             self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {rows}")
         self._connection.unregister("asked")
+
+
+def own_states(warehouse: Warehouse, snapshots: Mapping[str, Snapshot]) -> tuple[EntityState, ...]:
+    """A state for each join key whose views rest on its own rows and are served."""
+    by_key: dict[str, list[ViewSpec]] = {}
+    for view in served_views(warehouse.tables(), extensions=own_fields(warehouse)):
+        if is_own(view):
+            by_key.setdefault(view.join_key, []).append(view)
+    states = tuple(EntityState(warehouse, key, views) for key, views in by_key.items())
+    for state in states:
+        state.follow(snapshots)
+    return states
 
 
 @cache

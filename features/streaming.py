@@ -28,15 +28,12 @@ from common.clock import utc
 from common.errors import NotFoundError, SalienceError
 from common.locks import exclusive
 from common.settings import Settings
-from features.catalogue import own_fields
-from features.definitions import served_views
 from features.online_store_rows import open_rows
-from features.specs import ViewSpec
 from features.stream_clock import StreamClock
 from features.stream_door import STREAMED, EventDoor, open_door, stream_folder
 from features.stream_inbox import take_inbox
 from features.stream_queue import EventQueue, QueuedEvent
-from features.stream_state import EntityState, Snapshot, is_own, snapshot_of
+from features.stream_state import EntityState, Snapshot, is_own, own_states, snapshot_of
 from features.stream_writer import put_online
 from warehouse.checks import check_rows
 from warehouse.contracts import UTC_MICROSECONDS, Contract
@@ -283,7 +280,7 @@ class StreamUpdater:
         """For each state, the features of the open entities that the rows are about, once these are added to them."""
 
         def computed(state: EntityState) -> dict[str, pa.Table]:
-            touched = touched_keys(state, rows)
+            touched = state.touched(rows)
             if touched.num_rows == 0:
                 return {}
             state.admit(touched)
@@ -322,25 +319,6 @@ def side_by_side(work: Callable[[_Thing], _Answer], things: Iterable[_Thing]) ->
         return []
     with ThreadPoolExecutor(len(waiting)) as pool:
         return list(pool.map(work, waiting))
-
-
-def own_states(warehouse: Any, snapshots: Mapping[str, Snapshot]) -> tuple[EntityState, ...]:
-    """A state for each join key whose views rest on its own rows and are served."""
-    by_key: dict[str, list[ViewSpec]] = {}
-    for view in served_views(warehouse.tables(), extensions=own_fields(warehouse)):
-        if is_own(view):
-            by_key.setdefault(view.join_key, []).append(view)
-    states = tuple(EntityState(warehouse, key, views) for key, views in by_key.items())
-    for state in states:
-        state.follow(snapshots)
-    return states
-
-
-def touched_keys(state: EntityState, rows: Mapping[str, pa.Table]) -> pa.Table:
-    """The entities that the rows are about, each once."""
-    columns = [table[state.join_key] for name, table in rows.items() if name in state.tables]
-    keys = pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string())
-    return pa.table({state.join_key: pc.drop_null(pc.unique(keys))})
 
 
 def table_of(contract: Contract, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
