@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,9 +22,17 @@ ScoringOption = Annotated[
     Path | None,
     typer.Option("--scoring", help="A scoring model of your own (examples/scoring): points by rules, or features."),
 ]
-_DAYS = {"d": 1, "w": 7}
-_SPAN = re.compile(r"^(\d+)\s*([dw])$")
-_LONGEST_DAYS = 3_650
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Processes that make trials of one study; they share the threads."),
+]
+BudgetOption = Annotated[
+    str | None, typer.Option("--time-budget", help="Time after which the study ends, such as 90s, 10m or 1h.")
+]
+_DAYS = {"d": 1.0, "w": 7.0}
+_MINUTES = {"s": 1.0 / 60.0, "m": 1.0, "h": 60.0}
+_SPAN = re.compile(r"^(\d+)\s*([a-z])$")
+_LONGEST_DAYS, _LONGEST_MINUTES = 3_650, 7 * 24 * 60
 
 
 @app.command("lead")
@@ -31,10 +40,14 @@ def train_lead_command(
     trials: TrialsOption = None,
     horizon: HorizonOption = None,
     scoring: ScoringOption = None,
+    workers: WorkersOption = None,
+    time_budget: BudgetOption = None,
     source: SourceOption = None,
 ) -> None:
     """Train the lead conversion model."""
-    _train("lead", source, trials=trials, horizon_days=horizon_days(horizon), scoring=_whole(scoring))
+    days, minutes = horizon_days(horizon), budget_minutes(time_budget)
+    own = _whole(scoring)
+    _train("lead", source, trials=trials, horizon_days=days, scoring=own, workers=workers, budget_minutes=minutes)
 
 
 @app.command("deal")
@@ -42,10 +55,14 @@ def train_deal_command(
     trials: TrialsOption = None,
     horizon: HorizonOption = None,
     scoring: ScoringOption = None,
+    workers: WorkersOption = None,
+    time_budget: BudgetOption = None,
     source: SourceOption = None,
 ) -> None:
     """Train the deal win model."""
-    _train("deal", source, trials=trials, horizon_days=horizon_days(horizon), scoring=_whole(scoring))
+    days, minutes = horizon_days(horizon), budget_minutes(time_budget)
+    own = _whole(scoring)
+    _train("deal", source, trials=trials, horizon_days=days, scoring=own, workers=workers, budget_minutes=minutes)
 
 
 @app.command("forecast")
@@ -66,18 +83,47 @@ def horizon_days(text: str | None) -> int | None:
     """
     from common.errors import InputError
 
+    found = _amount(text, _DAYS)
     if text is None:
         return None
-    found = _SPAN.match(text.strip().lower())
-    days = int(found.group(1)) * _DAYS[found.group(2)] if found else 0
-    if not 1 <= days <= _LONGEST_DAYS:
+    if found is None or not 1 <= found <= _LONGEST_DAYS:
         raise InputError(
             "The horizon is no span of days or weeks",
             expected=f"such as 90d or 13w, from 1 to {_LONGEST_DAYS} days",
             got=f"'{text}'",
             field="horizon",
         )
-    return days
+    return int(found)
+
+
+def budget_minutes(text: str | None) -> float | None:
+    """Minutes of a span such as `90s`, `10m` or `1h`.
+
+    Raises:
+        InputError: if it is none.
+
+    Example:
+        >>> budget_minutes("90s")
+        1.5
+    """
+    from common.errors import InputError
+
+    found = _amount(text, _MINUTES)
+    if text is None:
+        return None
+    if found is None or not 0.0 < found <= _LONGEST_MINUTES:
+        raise InputError(
+            "The time budget is no span of seconds, minutes or hours",
+            expected="such as 90s, 10m or 1h, up to a week",
+            got=f"'{text}'",
+            field="time-budget",
+        )
+    return found
+
+
+def _amount(text: str | None, units: Mapping[str, float]) -> float | None:
+    found = _SPAN.match((text or "").strip().lower())
+    return int(found.group(1)) * units[found.group(2)] if found and found.group(2) in units else None
 
 
 def _whole(path: Path | None) -> Path | None:

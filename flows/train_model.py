@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,27 +15,24 @@ from flows.display import report_progress
 from flows.parts import Platform
 
 if TYPE_CHECKING:
+    from common.settings import Settings
     from training.results import TrainingOutcome
 
 
 @task(name="train-lead", cache_policy=NO_CACHE)
-def fit_lead(
-    source: str | None, trials: int | None, horizon_days: int | None = None, scoring: Path | None = None
-) -> dict[str, Any]:
+def fit_lead(source: str | None, trials: int | None, **options: Any) -> dict[str, Any]:
     """The lead conversion model."""
     from training.lead import train_lead
 
-    return _fit(train_lead, source, trials, **_classifier_options(horizon_days, scoring))
+    return _fit(train_lead, source, trials, **options)
 
 
 @task(name="train-deal", cache_policy=NO_CACHE)
-def fit_deal(
-    source: str | None, trials: int | None, horizon_days: int | None = None, scoring: Path | None = None
-) -> dict[str, Any]:
+def fit_deal(source: str | None, trials: int | None, **options: Any) -> dict[str, Any]:
     """The deal win model."""
     from training.deal import train_deal
 
-    return _fit(train_deal, source, trials, **_classifier_options(horizon_days, scoring))
+    return _fit(train_deal, source, trials, **options)
 
 
 @task(name="train-forecast", cache_policy=NO_CACHE)
@@ -48,7 +45,12 @@ def fit_forecast(source: str | None, trials: int | None) -> dict[str, Any]:
 
 @flow(name="train-lead")
 def train_lead(
-    source: str | None = None, trials: int | None = None, horizon_days: int | None = None, scoring: Path | None = None
+    source: str | None = None,
+    trials: int | None = None,
+    horizon_days: int | None = None,
+    scoring: Path | None = None,
+    workers: int | None = None,
+    budget_minutes: float | None = None,
 ) -> dict[str, Any]:
     """Train the lead conversion model and put it before the gate.
 
@@ -57,13 +59,22 @@ def train_lead(
         trials: Optuna trials; unset: the settings choose.
         horizon_days: Days within which a lead has to convert; unset: the source's protocol says it.
         scoring: File of a scoring model of your own: a scorecard, or a choice of features.
+        workers: Processes that make trials of the study; unset: the settings choose.
+        budget_minutes: Minutes after which the study ends; unset: the settings choose.
     """
-    return fit_lead(source, trials, horizon_days, scoring)
+    options = _chosen(horizon_days, scoring, workers, budget_minutes)
+    record: dict[str, Any] = fit_lead(source, trials, **options)
+    return record
 
 
 @flow(name="train-deal")
 def train_deal(
-    source: str | None = None, trials: int | None = None, horizon_days: int | None = None, scoring: Path | None = None
+    source: str | None = None,
+    trials: int | None = None,
+    horizon_days: int | None = None,
+    scoring: Path | None = None,
+    workers: int | None = None,
+    budget_minutes: float | None = None,
 ) -> dict[str, Any]:
     """Train the deal win model and put it before the gate.
 
@@ -72,8 +83,12 @@ def train_deal(
         trials: Optuna trials; unset: the settings choose.
         horizon_days: Days within which a deal has to be won; unset: the source's protocol says it.
         scoring: File of a scoring model of your own: a scorecard, or a choice of features.
+        workers: Processes that make trials of the study; unset: the settings choose.
+        budget_minutes: Minutes after which the study ends; unset: the settings choose.
     """
-    return fit_deal(source, trials, horizon_days, scoring)
+    options = _chosen(horizon_days, scoring, workers, budget_minutes)
+    record: dict[str, Any] = fit_deal(source, trials, **options)
+    return record
 
 
 @flow(name="train-forecast")
@@ -93,10 +108,17 @@ FLOWS: dict[str, Flow[..., dict[str, Any]]] = {"lead": train_lead, "deal": train
 TASKS: dict[str, Task[..., dict[str, Any]]] = {"lead": fit_lead, "deal": fit_deal, "forecast": fit_forecast}
 
 
-def _classifier_options(horizon_days: int | None, scoring: Path | None) -> dict[str, Any]:
-    from training.scoring.scoring_file import read_scoring_file
-
-    return {"horizon_days": horizon_days, "scoring": None if scoring is None else read_scoring_file(scoring)}
+def _chosen(
+    horizon_days: int | None, scoring: Path | None, workers: int | None, budget_minutes: float | None
+) -> dict[str, Any]:
+    """The options that somebody gave; the others are left to the settings and the source."""
+    options = {
+        "horizon_days": horizon_days,
+        "scoring": scoring,
+        "workers": workers,
+        "time_budget_minutes": budget_minutes,
+    }
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _fit(
@@ -110,15 +132,29 @@ def _fit(
         platform.registry,
         platform.source,
         trials=trials or platform.settings.training.trials,
-        settings=platform.settings,
+        settings=_settings(platform.settings, options),
         progress=report_progress,
-        **options,
+        **_model_options(options),
     )
     record = outcome_record(outcome)
     create_markdown_artifact(
         key=f"{outcome.name}-report", markdown=_artifact(record), description=f"Training of {outcome.name}"
     )
     return record
+
+
+def _settings(settings: Settings, options: Mapping[str, Any]) -> Settings:
+    """The settings with the study's options in place."""
+    given = {name: options[name] for name in ("workers", "time_budget_minutes") if name in options}
+    return settings.model_copy(update={"training": settings.training.model_copy(update=given)})
+
+
+def _model_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model shall be, its scoring file read."""
+    from training.scoring.scoring_file import read_scoring_file
+
+    found = {name: options[name] for name in ("horizon_days",) if name in options}
+    return found | ({"scoring": read_scoring_file(options["scoring"])} if "scoring" in options else {})
 
 
 def outcome_record(outcome: TrainingOutcome) -> dict[str, Any]:
