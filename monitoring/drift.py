@@ -173,16 +173,20 @@ def report_drift(
     """
     start, end = _check_window(window)
     learned = None if reference_window is None else [moment.isoformat() for moment in _check_window(reference_window)]
-    keys = () if entity is None else (entity,)
-    names = [*dict.fromkeys([*(feature.name for feature in features), *keys])]
-    times = () if stretch is None else ("as_of",)
-    whole = [
-        _frame(reference, columns=[*names, *times], side="reference"),
-        _frame(current, columns=names, side="current"),
-    ]
-    blocks = None if stretch is None else _blocks(whole[0]["as_of"], window=reference_window, stretch=stretch)
-    reference_sample, blocks = _sample(whole[0], entity=entity, seed=seed, blocks=blocks)
-    compared = [reference_sample, _sample(whole[1], entity=entity, seed=seed)[0]]
+    names = [*dict.fromkeys([*(feature.name for feature in features), *(() if entity is None else (entity,))])]
+    tables = {"reference": reference, "current": current}
+    for side, table in tables.items():
+        _frame(table[:0], columns=names, side=side)
+    blocks = None
+    if stretch is not None:
+        times = as_frame(reference, columns=["as_of"], side="reference")["as_of"]
+        blocks = _blocks(times, window=reference_window, stretch=stretch)
+    chosen = {
+        "reference": _choose(reference, entity=entity, seed=seed, blocks=blocks),
+        "current": _choose(current, entity=entity, seed=seed),
+    }
+    blocks = None if blocks is None else blocks[chosen["reference"]]
+    compared = [_frame(_rows_of(table, chosen[side]), columns=names, side=side) for side, table in tables.items()]
     pairs = pair_columns(compared[0], compared[1], features=features)
     rows = (len(compared[0]), len(compared[1]))
     enough = rows[0] >= FEWEST_REFERENCE_ROWS and rows[1] >= FEWEST_CURRENT_ROWS
@@ -213,11 +217,12 @@ def report_drift(
         model_version=model_version,
         window=(start, end),
         inputs={
-            "reference_rows": len(whole[0]),
-            "current_rows": len(whole[1]),
+            "reference_rows": len(reference),
+            "current_rows": len(current),
             "compared_reference_rows": rows[0],
             "compared_current_rows": rows[1],
             "reference_window": learned,
+            "sampling_error": max(sampling_error(len(reference), rows[0]), sampling_error(len(current), rows[1])),
             "columns": len(pairs),
             "stretches": 0 if blocks is None else len(np.unique(blocks)),
             "advantage": None if costs is None else costs.advantage,
@@ -236,8 +241,8 @@ def report_drift(
         recommendation=recommendation,
         reason=reason,
         columns=columns,
-        reference_rows=len(whole[0]),
-        current_rows=len(whole[1]),
+        reference_rows=len(reference),
+        current_rows=len(current),
         compared_rows=rows,
         page=folder / "report.html",
         data=folder / "report.json",
@@ -282,21 +287,36 @@ def _blocks(as_of: pd.Series[Any], *, window: tuple[datetime, datetime] | None, 
     return np.floor(back / stretch.total_seconds()).astype(np.int64)
 
 
-def _sample(
-    frame: pd.DataFrame, *, entity: str | None, seed: int, blocks: IntArray | None = None
-) -> tuple[pd.DataFrame, IntArray | None]:
-    """One random row per entity (and stretch), and at most `MOST_ROWS` of them."""
-    chosen = frame.assign(_stretch=blocks) if blocks is not None else frame
+def _choose(
+    table: pa.Table | pd.DataFrame, *, entity: str | None, seed: int, blocks: IntArray | None = None
+) -> IntArray:
+    """Row numbers: one random row per entity (and stretch), and at most `MOST_ROWS` of them, in their order.
+
+    Only the key is read, so that a table of millions costs little.
+    """
+    random = np.random.default_rng(seed)
+    rows = np.arange(len(table))
     if entity is not None:
-        shuffled = chosen.sample(frac=1.0, random_state=seed)
-        keys = [entity] if blocks is None else [entity, "_stretch"]
-        chosen = shuffled.drop_duplicates(subset=keys).sort_index()
-    if len(chosen) > MOST_ROWS:
-        chosen = chosen.sample(n=MOST_ROWS, random_state=seed).sort_index()
-    chosen = chosen.reset_index(drop=True)
-    if blocks is None:
-        return chosen, None
-    return chosen.drop(columns="_stretch"), chosen["_stretch"].to_numpy(dtype=np.int64)
+        shuffled = random.permutation(len(table))
+        keys = as_frame(table, columns=[entity], side="given").iloc[shuffled]
+        if blocks is not None:
+            keys = keys.assign(_stretch=blocks[shuffled])
+        rows = np.sort(shuffled[~keys.duplicated().to_numpy()])
+    if len(rows) > MOST_ROWS:
+        rows = np.sort(random.choice(rows, MOST_ROWS, replace=False))
+    return rows
+
+
+def _rows_of(table: pa.Table | pd.DataFrame, rows: IntArray) -> pa.Table | pd.DataFrame:
+    if len(rows) == len(table):
+        return table
+    return table.take(pa.array(rows)) if isinstance(table, pa.Table) else table.iloc[rows]
+
+
+def sampling_error(rows: int, compared: int) -> float:
+    """How far a share among the compared rows may lie from that of all rows (95 %, at worst); 0 where all are."""
+    # One row of each entity is no sample: all entities stand in it.
+    return 0.0 if rows <= compared or compared < MOST_ROWS else 1.96 * float(np.sqrt(0.25 / compared * (1 - compared / rows)))
 
 
 def _report_id(task: str, model_version: str, end: datetime) -> str:

@@ -71,6 +71,7 @@ def _head(report: DriftReport) -> str:
         "Reference": _learned(record.inputs["reference_window"])
         + _rows(report.reference_rows, compared[0], entity=record.inputs["entity"]),
         "Current": _rows(report.current_rows, compared[1], entity=record.inputs["entity"]),
+        "Sampling": _sampling(report),
         "Alarms": _level(report),
         "Decided": f"{record.decided_at:%Y-%m-%d %H:%M} UTC by the policy; record {record.decision_id[:8]}",
     }
@@ -81,6 +82,11 @@ def _head(report: DriftReport) -> str:
         f'<p class="advice"><strong>{report.recommendation}</strong>. {escape(report.reason)}</p>'
         f'<dl class="facts">{items}</dl>'
     )
+
+
+def _sampling(report: DriftReport) -> str:
+    error = report.decision.inputs["sampling_error"]
+    return "none, all rows were compared" if not error else f"shares are right to {100 * error:.1f} points (95 %)"
 
 
 def _level(report: DriftReport) -> str:

@@ -101,7 +101,7 @@ def test_a_line_changed_afterwards_is_named(workspace: Workspace) -> None:
     lines = decisions_file(workspace).read_text().splitlines()
     lines[1] = lines[1].replace("RETRAIN", "IGNORE")
     decisions_file(workspace).write_text("\n".join(lines) + "\n")
-    with pytest.raises(ContractError, match="Line 2 of the .* was changed after it was written"):
+    with pytest.raises(ContractError, match=r"Line 2 of the .* was changed after it was written"):
         read_decisions(workspace)
 
 

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from training_toy import toy_columns, toy_truth, train_toy
 
 from common.errors import ContractError, NotFoundError
 from training.manifest import Manifest
-from training.scorer import LEAD_GROUPS, Scorer
+from training.scorer import LEAD_GROUPS, Scorer, _percentile
 
 NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
 
@@ -175,3 +177,13 @@ def test_scoring_imports_neither_mlflow_nor_optuna_nor_the_other_tree_library(tm
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@given(
+    st.lists(st.floats(-3, 3).map(lambda value: round(value, 1)), min_size=2, max_size=30).map(sorted),
+    st.floats(-4, 4) | st.floats(-4, 4).map(lambda value: round(value, 1)),
+)
+def test_alone_or_among_others_a_value_has_the_same_rank(points: list[float], value: float) -> None:
+    ladder = np.array(points)
+    among, alone = _percentile(ladder, np.array([value, 0.0])), _percentile(ladder, np.array([value]))
+    assert alone.tolist() == among[:1].tolist()

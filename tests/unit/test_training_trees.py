@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from training.models import FitData, load_model
+from training.models import FitData, Model, load_model
 from training.trees import Library, fit_trees, shifted_log_loss
 
 GENERATOR = np.random.default_rng(4)
@@ -56,3 +60,22 @@ def test_a_direction_is_kept_against_the_data(library: Library) -> None:
     fitted = fit_trees(library, {}, data, rounds=30, threads=1, seed=1)
     line = np.column_stack([np.linspace(-2, 2, 50), np.zeros(50), np.zeros(50)])
     assert (np.diff(fitted.margin(line)) <= 1e-9).all()
+
+
+@given(st.lists(st.one_of(st.floats(-1e6, 1e6), st.just(float("nan"))), min_size=3, max_size=3))
+def test_xgboost_alone_or_among_others_a_row_has_the_same_margin(row: list[float]) -> None:
+    model = _xgboost()
+    rows = np.array([row, [0.0, 1.0, -1.0]])
+    among, alone = model.margin(rows), model.margin(rows[:1])
+    assert alone.shape == (1,)
+    assert alone[0] == among[0]
+    again = pickle.loads(pickle.dumps(model))  # noqa: S301 - our own bytes
+    assert again.margin(rows[:1])[0] == among[0]
+
+
+@cache
+def _xgboost() -> Model:
+    random = np.random.default_rng(7)
+    matrix = random.normal(size=(300, 3)) * 1_000
+    data = FitData(matrix=matrix, label=(matrix[:, 0] > 0).astype(float))
+    return fit_trees("xgboost", {"max_depth": 4}, data, rounds=12, threads=1, seed=7)

@@ -1,0 +1,469 @@
+"""Monitoring: false alarms, power, estimates before labels, and what a report over a million rows costs.
+
+    python benchmarks/monitoring.py [--quick] [--check] [--only alarms,power,estimates,million]
+
+alarms     simulated weeks without any shift, at four batch sizes, rows independent and rows of a week alike; beside
+           Evidently's defaults on the same weeks (fewer of them, for its time). Bar: at most 5 % of weeks ring.
+power      weeks from a change to the first alarm: the simulator's regime changes, bank's base-rate rise, olist's
+           2018-01; by inputs and by outcomes, beside Evidently's defaults on the same rows.
+estimates  AUC estimated before labels against the later truth. Bar: within 0.03.
+million    one report over a million rows a side and 40 columns: seconds and memory, beside Evidently as it comes, and
+           beside the time to read the file once (the limit). Bar: a minute and 2 GB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+SIZES = (50, 150, 1_000, 20_000)
+WEEKS, QUICK_WEEKS = 200, 10
+REFERENCE_WEEKS = 52
+EVIDENTLY_WEEKS = 20
+MOST_FALSE, MOST_ERROR, MOST_SECONDS, MOST_GB = 0.05, 0.03, 60.0, 2.0
+COLUMNS = 15
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+# --- alarms ------------------------------------------------------------------------------------------------------
+
+
+def population(random: np.random.Generator, rows: int, *, week: float) -> pd.DataFrame:
+    """Fifteen columns as a CRM has them; `week` moves what the rows of one week have in common (0: nothing)."""
+    lift = random.normal(0, week, 3)
+    base = random.normal(lift[0], 1, rows)
+    columns: dict[str, Any] = {
+        "amount": np.exp(1.2 * base + 8),
+        "age": random.gamma(2, 10, rows),
+        "employees": np.exp(random.normal(4, 1.5, rows)),
+        "emails": random.poisson(np.exp(0.4 * base + 0.3)),
+        "calls": random.poisson(0.3, rows),
+        "days_since": np.where(random.random(rows) < 0.25, np.nan, random.exponential(12, rows)),
+        "sessions": np.where(random.random(rows) < 0.6, 0, random.poisson(3, rows)),
+        "share": random.beta(2, 5, rows),
+        "score": 1 / (1 + np.exp(-(0.6 * base - 2 + random.normal(0, 0.5, rows)))),
+        "trend": base + random.normal(0, 1, rows),
+    }
+    mix = np.exp(lift[1] * np.array([1.0, 0, 0, -1, 0.5])) * np.array([0.35, 0.25, 0.2, 0.15, 0.05])
+    columns["source"] = random.choice(["web", "event", "partner", "ad", "other"], rows, p=mix / mix.sum())
+    columns["industry"] = random.choice([f"industry {place}" for place in range(14)], rows)
+    columns["stage"] = random.choice(["new", "working", "qualified"], rows, p=[0.5, 0.3, 0.2])
+    columns["rare"] = np.where(random.random(rows) < 0.01, "yes", "no")
+    columns["city"] = random.integers(0, 400, rows).astype(str)
+    return pd.DataFrame(columns)
+
+
+def features_of(frame: pd.DataFrame) -> list[SimpleNamespace]:
+    kinds = {True: "category", False: "float"}
+    return [SimpleNamespace(name=name, dtype=kinds[frame[name].dtype == object], about="") for name in frame]
+
+
+def rings(reference: pd.DataFrame, current: pd.DataFrame, blocks: np.ndarray | None, *, seed: int) -> bool:
+    """Whether our alarm rings."""
+    from monitoring.columns import pair_columns
+    from monitoring.thresholds import calibrate
+
+    pairs = pair_columns(reference, current, features=features_of(reference))
+    pooled = None if blocks is None else np.r_[blocks, np.full(len(current), -1)]
+    return any(alarm.rings for alarm in calibrate(pairs, seed=seed, blocks=pooled))
+
+
+def evidently_rings(reference: pd.DataFrame, current: pd.DataFrame) -> tuple[bool, float]:
+    """Whether Evidently's default dataset alarm rings (half of the columns), and the share of columns it flags."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        from evidently import Dataset, Report
+        from evidently.metrics import DriftedColumnsCount
+
+        report = Report([DriftedColumnsCount()])
+        snapshot = report.run(Dataset.from_pandas(current), Dataset.from_pandas(reference))
+        value = json.loads(snapshot.json())["metrics"][0]["value"]
+    return value["share"] >= 0.5, float(value["share"])
+
+
+def false_alarms(weeks: int) -> bool:
+    """Weeks without shift that ring."""
+    print(f"False alarms over {weeks} weeks without shift, {COLUMNS} columns, a year of weeks as reference")
+    heads = (
+        f"{'rows':>7}  {'weeks alike':>14}{'weeks differ':>14}   Evidently's defaults: dataset rings, columns flagged"
+    )
+    print(heads)
+    good = True
+    for rows in SIZES:
+        counts, theirs, flagged = {0.0: 0, 0.1: 0}, 0, []
+        compared = min(weeks, EVIDENTLY_WEEKS)
+        for week_effect in counts:
+            random = np.random.default_rng(rows)
+            for week in range(weeks):
+                a_week = max(20, min(rows, 20_000 // REFERENCE_WEEKS))
+                parts = [population(random, a_week, week=week_effect) for _ in range(REFERENCE_WEEKS)]
+                reference = pd.concat(parts, ignore_index=True)
+                current = population(random, rows, week=week_effect)
+                blocks = np.repeat(np.arange(REFERENCE_WEEKS), a_week)
+                counts[week_effect] += rings(reference, current, blocks, seed=week)
+                if week_effect == 0.0 and week < compared:
+                    drifted, share = evidently_rings(reference, current)
+                    theirs += drifted
+                    flagged.append(share)
+        good &= all(count <= MOST_FALSE * weeks for count in counts.values())
+        ours = "".join(f"{f'{count} = {count / weeks:.1%}':>14}" for count in counts.values())
+        print(f"{rows:>7}  {ours}   {theirs} of {compared} weeks, {np.mean(flagged):.0%} of columns", flush=True)
+    print(f"{'PASS' if good else 'FAIL'}: at most {MOST_FALSE:.0%} of weeks ring at every size\n")
+    return good
+
+
+# --- power -------------------------------------------------------------------------------------------------------
+
+
+def first_alarm(
+    frame: pd.DataFrame, change: datetime, *, weeks: int, test: Callable[[pd.DataFrame, pd.DataFrame, np.ndarray], bool]
+) -> tuple[int | None, int]:
+    """Weeks from the change to the first alarm (None: none), and how many of the eight weeks before rang."""
+    before, first = 0, None
+    reference_end = change - timedelta(weeks=8)
+    reference = frame[
+        (frame["as_of"] > reference_end - timedelta(weeks=REFERENCE_WEEKS)) & (frame["as_of"] <= reference_end)
+    ]
+    back = (reference_end - reference["as_of"]).dt.total_seconds().to_numpy() / 604_800
+    for week in range(-8, weeks):
+        start = change + timedelta(weeks=week)
+        current = frame[(frame["as_of"] > start) & (frame["as_of"] <= start + timedelta(weeks=1))]
+        if len(current) < 30:
+            continue
+        rang = test(reference.drop(columns="as_of"), current.drop(columns="as_of"), np.floor(back).astype(int))
+        before += rang and week < 0
+        if rang and week >= 0 and first is None:
+            first = week + 1
+            break
+    return first, before
+
+
+def power(quick: bool) -> None:
+    print("Power: weeks from the change to the first alarm (alarms in the eight weeks before)")
+    print(f"{'change':<34}{'rows a week':>12}{'ours':>12}{'Evidently dataset':>20}{'Evidently any column':>22}")
+    for name, frame, change in changes(quick):
+        by_week = frame.drop(columns=["label"], errors="ignore")
+        tests: dict[str, Callable[..., bool]] = {
+            "ours": lambda a, b, blocks: rings(a, b, blocks if blocks.max(initial=0) >= 18 else None, seed=7),
+            "dataset": lambda a, b, _: evidently_rings(a, b)[0],
+            "any": lambda a, b, _: evidently_rings(a, b)[1] > 0,
+        }
+        found = {key: first_alarm(by_week, change, weeks=8 if quick else 26, test=test) for key, test in tests.items()}
+        shown = {key: f"{week or 'none'} ({early})" for key, (week, early) in found.items()}
+        a_week = int(len(by_week) / max((by_week["as_of"].max() - by_week["as_of"].min()).days / 7, 1))
+        print(f"{name:<34}{a_week:>12}{shown['ours']:>12}{shown['dataset']:>20}{shown['any']:>22}", flush=True)
+    print()
+
+
+def changes(quick: bool) -> Iterator[tuple[str, pd.DataFrame, datetime]]:
+    """Named changes: one row per thing when it is first scored, with as_of; and the moment of the change."""
+    if DATA.is_dir():
+        bank, label = bank_frame()
+        yield "bank, base rate rises (2009-03)", bank.assign(outcome=np.where(label > 0, "yes", "no")), BANK_CHANGE
+        olist = olist_frame()
+        yield "olist, 2018-01", olist, datetime(2018, 1, 1, tzinfo=UTC)
+    else:
+        print(f"Skipped: the public sets are not at {DATA}")
+    for scenario in ("recession", "new-product", "process-change"):
+        frames, change = scenario_frames(scenario, quick)
+        for task, frame in frames.items():
+            yield f"simulated {scenario}, {task}s", frame, change
+
+
+BANK_CHANGE = datetime(2009, 3, 1, tzinfo=UTC)
+
+
+def bank_frame() -> tuple[pd.DataFrame, np.ndarray]:
+    """Bank's calls in their order, days by the months they are in; without `duration`."""
+    frame = pd.read_csv(DATA / "bank_additional" / "bank-additional-full.csv.gz", sep=";")
+    number = frame["month"].map({name: place for place, name in enumerate(
+        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"))})  # fmt: skip
+    year = 2008 + (number.diff() < 0).cumsum()
+    month = pd.to_datetime({"year": year, "month": number + 1, "day": 1}, utc=True)
+    place = frame.groupby(month, sort=False).cumcount() / frame.groupby(month, sort=False)["age"].transform("size")
+    as_of = month + pd.to_timedelta(place * 30, unit="D")
+    label = (frame["y"] == "yes").to_numpy(dtype=float)
+    inputs = frame.drop(columns=["y", "duration", "month", "day_of_week"])
+    return inputs.assign(as_of=as_of.to_numpy()).assign(as_of=lambda f: pd.to_datetime(f["as_of"], utc=True)), label
+
+
+def olist_frame() -> pd.DataFrame:
+    leads = pd.read_csv(next((DATA / "olist").glob("*qualified_leads*")))
+    deals = pd.read_csv(next((DATA / "olist").glob("*closed_deals*")))
+    frame = leads.merge(deals[["mql_id", "won_date"]], on="mql_id", how="left")
+    as_of = pd.to_datetime(frame["first_contact_date"], utc=True)
+    won = (pd.to_datetime(frame["won_date"], utc=True) - as_of).dt.days.le(60)
+    return pd.DataFrame({"origin": frame["origin"], "landing": frame["landing_page_id"].str[:4],
+                         "outcome": np.where(won, "yes", "no"), "as_of": as_of})  # fmt: skip
+
+
+def scenario_frames(scenario: str, quick: bool) -> tuple[dict[str, pd.DataFrame], datetime]:
+    """Features of leads and deals when first scored in a simulated world whose regime changes two thirds through."""
+    from common.settings import Settings
+    from common.workspace import Workspace
+    from features.catalogue import views_of
+    from features.repository import FeatureRepository
+    from features.spines import deal_history_spine, lead_history_spine
+    from monitoring.windows import split_features
+    from warehouse.ingest import ingest
+    from warehouse.simulator import SimulationConfig, simulate
+    from warehouse.sources import load_source
+    from warehouse.store import Warehouse
+
+    config = SimulationConfig(
+        years=3, scenario=scenario, leads=6_000 if quick else 20_000, deals=1_800 if quick else 6_000
+    )
+    frames = {}
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(home=Path(folder))
+        workspace = Workspace.of(settings, "simulated")
+        simulate(config, landing=workspace.landing, truth=workspace.truth)
+        warehouse = Warehouse(workspace.warehouse)
+        ingest(load_source("simulated"), workspace.landing, warehouse)
+        repository = FeatureRepository(workspace, warehouse, settings.online_store)
+        repository.apply()
+        spines = {
+            "lead": ("lead_score_v1", lead_history_spine(warehouse, mode="creation", until=config.end)),
+            "deal": ("deal_win_v1", deal_history_spine(warehouse, mode="stage_entries", until=config.end)),
+        }
+        for task, (service, spine) in spines.items():
+            repository.build(service, spine)
+            table = repository.training_frame(service, spine)
+            specs = [feature for view in views_of(service, warehouse.tables()) for feature in view.features]
+            compared, _ = split_features(specs)
+            names = [feature.name for feature in compared]
+            frame = table.select([*names, "as_of"]).to_pandas()
+            for feature in compared:
+                if feature.dtype != "category":
+                    frame[feature.name] = frame[feature.name].astype("float64")
+                else:
+                    frame[feature.name] = frame[feature.name].astype(object)
+            frames[task] = frame.loc[:, frame.notna().any()]
+    return frames, config.change
+
+
+# --- estimates ---------------------------------------------------------------------------------------------------
+
+
+def estimates(quick: bool) -> bool:
+    """AUC before labels against the later truth: labels are known up to the change or cut, and none after."""
+    import lightgbm as lgb
+
+    from monitoring.estimating import Labelled, estimate_quality
+    from training.calibration import fit_calibration
+    from training.evaluation import auc
+
+    print(
+        f"{'AUC before labels':<34}{'rows':>8}{'estimated':>11}{'95 % interval':>18}{'truth':>8}{'error':>8}{'inside':>8}"
+    )
+    good = True
+    for name, matrix, label, parts in estimated_sets(quick):
+        train, check, test = parts
+        model = lgb.LGBMClassifier(
+            n_estimators=150,
+            learning_rate=0.05,
+            num_leaves=15,
+            min_child_samples=50,
+            verbose=-1,
+            n_jobs=2,
+            random_state=7,
+        ).fit(matrix.iloc[train], label[train])
+        margin = model.predict(matrix, raw_score=True)
+        half = len(check) // 2
+        told = fit_calibration("platt", margin[check[:half]], label[check[:half]]).apply(margin)
+        held = check[half:]
+        known = Labelled(probability=told[held], label=label[held], entity=held.astype(str), until=datetime.now(UTC))
+        figure = estimate_quality(told[test], known, seed=7, replicates=100).figures["auc"]
+        truth = float(auc(label[test], told[test], np.ones((len(test), 1)))[0])
+        error, inside = figure.value - truth, figure.low <= truth <= figure.high
+        good &= abs(error) <= MOST_ERROR
+        interval = f"{figure.low:.3f} to {figure.high:.3f}"
+        print(
+            f"{name:<34}{len(test):>8,}{figure.value:>11.3f}{interval:>18}{truth:>8.3f}{error:>+8.3f}{inside!s:>8}",
+            flush=True,
+        )
+    print(f"{'PASS' if good else 'FAIL'}: within {MOST_ERROR} everywhere\n")
+    return good
+
+
+def estimated_sets(quick: bool) -> Iterator[tuple[str, pd.DataFrame, np.ndarray, tuple[np.ndarray, ...]]]:
+    """Name, matrix, label, and the rows that train, that have labels when the estimate is made, and that are tested."""
+    if DATA.is_dir():
+        frame, label = bank_frame()
+        count = len(frame)
+        cuts = [0, int(0.5 * count), int(0.8 * count), count]
+        rows = tuple(np.arange(low, high) for low, high in pairwise(cuts))
+        yield "bank, last fifth", _matrix(frame.drop(columns="as_of")), label, rows
+    for scenario in ("recession", "new-product", "process-change"):
+        yield _scenario_set(scenario, quick)
+
+
+def _scenario_set(scenario: str, quick: bool) -> tuple[str, pd.DataFrame, np.ndarray, tuple[np.ndarray, ...]]:
+    """Leads of a simulated world: labels up to the change; the half year after it is estimated."""
+    from common.settings import Settings
+    from common.workspace import Workspace
+    from features.repository import FeatureRepository
+    from features.spines import lead_history_spine
+    from training.frame import column_values
+    from training.labels import LEAD_CONVERTED, as_of_times, label_spine
+    from warehouse.ingest import ingest
+    from warehouse.simulator import SimulationConfig, simulate
+    from warehouse.sources import load_source
+    from warehouse.store import Warehouse
+
+    config = SimulationConfig(years=3, scenario=scenario, leads=6_000 if quick else 20_000)
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(home=Path(folder))
+        workspace = Workspace.of(settings, "simulated")
+        simulate(config, landing=workspace.landing, truth=workspace.truth)
+        warehouse = Warehouse(workspace.warehouse)
+        ingest(load_source("simulated"), workspace.landing, warehouse)
+        repository = FeatureRepository(workspace, warehouse, settings.online_store)
+        repository.apply()
+        spine = lead_history_spine(warehouse, mode="creation", until=config.end)
+        repository.build("lead_score_v1", spine)
+        table = repository.training_frame("lead_score_v1", spine)
+        specs = [feature for view in repository.views("lead_score_v1") for feature in view.features]
+        label = label_spine(spine, warehouse, outcome=LEAD_CONVERTED, horizon_days=90, cut=config.end).value
+        frame = pd.DataFrame({spec.name: column_values(table[spec.name], spec.dtype) for spec in specs})
+    as_of = pd.to_datetime(pd.Series(as_of_times(spine)), utc=True)
+    # What is labelled at the change was scored ninety days before it.
+    matured, change = config.change - timedelta(days=90), config.change
+    usable = ~np.isnan(label)
+    train = np.flatnonzero(usable & (as_of < matured - timedelta(days=270)))
+    check = np.flatnonzero(usable & (as_of >= matured - timedelta(days=270)) & (as_of < matured))
+    test = np.flatnonzero(usable & (as_of >= change) & (as_of < change + timedelta(days=182)))
+    return f"simulated {scenario}, leads", _matrix(frame), np.nan_to_num(label), (train, check, test)
+
+
+def _matrix(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.apply(lambda column: column.astype("category") if column.dtype == object else column)
+
+
+# --- a million rows ----------------------------------------------------------------------------------------------
+
+_WORK = """
+import sys, time, resource, json
+from pathlib import Path
+folder, which, rows = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+sys.path.insert(0, sys.argv[4])
+from common.telemetry import disable_telemetry
+disable_telemetry()
+import warnings; warnings.simplefilter("ignore")
+import pyarrow.parquet as pq
+began = time.perf_counter()
+if which == "read":
+    for side in ("reference", "current"):
+        pq.read_table(folder / f"{side}.parquet")
+elif which == "ours":
+    from datetime import datetime, UTC, timedelta
+    from types import SimpleNamespace
+    from common.workspace import Workspace
+    from monitoring.drift import report_drift
+    import pyarrow as pa
+    tables = {side: pq.read_table(folder / f"{side}.parquet") for side in ("reference", "current")}
+    schema = tables["current"].schema
+    features = [SimpleNamespace(name=f.name, dtype="category" if f.type == pa.string() else "float", about="")
+                for f in schema if f.name != "as_of"]
+    end = datetime(2025, 1, 6, tzinfo=UTC)
+    report = report_drift(tables["reference"], tables["current"], features=features, task="lead",
+        workspace=Workspace("bench", folder), window=(end - timedelta(days=7), end), model_version="1", seed=7,
+        reference_window=(end - timedelta(days=371), end - timedelta(days=7)), stretch=timedelta(days=7),
+        with_evidently="--evidently" in sys.argv)
+else:
+    from evidently import Dataset, Report
+    from evidently.presets import DataDriftPreset
+    frames = [pq.read_table(folder / f"{side}.parquet").drop_columns(["as_of"]).to_pandas()
+              for side in ("reference", "current")]
+    snapshot = Report([DataDriftPreset()]).run(Dataset.from_pandas(frames[1]), Dataset.from_pandas(frames[0]))
+    snapshot.save_html(str(folder / "evidently.html"))
+print(json.dumps([time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20]))
+"""
+
+
+def million(rows: int, *, peer_rows: int) -> bool:
+    """A report over `rows` rows a side and 40 columns."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    random = np.random.default_rng(1)
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        for count in {rows, peer_rows}:
+            (folder / str(count)).mkdir()
+            for side in ("reference", "current"):
+                columns: dict[str, Any] = {f"n{place}": random.normal(size=count) for place in range(32)}
+                kinds = pa.array([f"kind {place}" for place in range(12)])
+                columns |= {f"c{place}": kinds.take(pa.array(random.integers(0, 12, count))) for place in range(8)}
+                back = random.uniform(0, 364, count) if side == "reference" else random.uniform(-7, 0, count)
+                moments = (datetime(2024, 12, 30, tzinfo=UTC).timestamp() - back * 86_400) * 1e6
+                columns["as_of"] = pa.array(moments.astype("int64")).cast(pa.timestamp("us", tz="UTC"))
+                pq.write_table(pa.table(columns), folder / str(count) / f"{side}.parquet")
+        found = {
+            "limit: read both files once": (rows, _run(folder / str(rows), "read", rows)),
+            "ours, verdict and page": (rows, _run(folder / str(rows), "ours", rows)),
+            "ours, with Evidently's pages": (rows, _run(folder / str(rows), "ours", rows, "--evidently")),
+            "peer: Evidently's preset, HTML": (peer_rows, _run(folder / str(peer_rows), "evidently", peer_rows)),
+        }
+    print(f"{'40 columns':<34}{'rows a side':>12}{'seconds':>10}{'GB':>7}{'against ours':>14}")
+    ours = found["ours, with Evidently's pages"][1]
+    for name, (count, (seconds, size)) in found.items():
+        print(f"{name:<34}{count:>12,}{seconds:>10.1f}{size:>7.2f}{seconds / ours[0]:>14.2f}")
+    good = ours[0] <= MOST_SECONDS and ours[1] <= MOST_GB
+    print(f"{'PASS' if good else 'FAIL'}: within {MOST_SECONDS:.0f} s and {MOST_GB:.0f} GB\n")
+    return good
+
+
+def _run(folder: Path, which: str, rows: int, *more: str) -> tuple[float, float]:
+    root = str(Path(__file__).resolve().parents[1])
+    command = [sys.executable, "-c", _WORK, str(folder), which, str(rows), root, *more]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
+    seconds, size = json.loads(done.stdout.strip().splitlines()[-1])
+    return seconds, size
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_WEEKS} weeks, smaller worlds, 100 000 rows")
+    parser.add_argument("--check", action="store_true", help="exit 1 where a bar is missed")
+    parser.add_argument("--only", default="alarms,power,estimates,million", help="parts to run")
+    options = parser.parse_args()
+    parts: Sequence[str] = options.only.split(",")
+    began, good = time.perf_counter(), True
+    if "million" in parts:
+        rows = 100_000 if options.quick else 1_000_000
+        good &= million(rows, peer_rows=20_000 if options.quick else rows)
+    if "estimates" in parts:
+        good &= estimates(options.quick)
+    if "power" in parts:
+        power(options.quick)
+    if "alarms" in parts:
+        good &= false_alarms(QUICK_WEEKS if options.quick else WEEKS)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"{time.perf_counter() - began:.0f} s, {peak:.1f} GB at most")
+    return 1 if options.check and not good else 0
+
+
+if __name__ == "__main__":
+    # This file's folder is first on the path, and has a warehouse.py and a features.py of its own.
+    sys.path.pop(0)
+    from common.telemetry import disable_telemetry
+
+    disable_telemetry()
+    sys.exit(main())

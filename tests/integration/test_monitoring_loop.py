@@ -1,0 +1,275 @@
+"""The loop, unattended: the world changes, a look sees it, the policy retrains, the gate decides, the alias moves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import SmallWorld
+
+from common.settings import Settings
+from features.repository import FeatureRepository
+from monitoring.acting import DRIFT_EVENT, EVALUATED_EVENT, finish, record_retraining, watch, was_retrained
+from monitoring.checks import State
+from monitoring.decisions import DECISION, EVALUATION, RETRAINING, decide, decision_log, read_decisions
+from monitoring.decisions import Recommendation as Decision
+from monitoring.drift import report_drift
+from monitoring.estimating import Labelled
+from monitoring.looks import Look, Parts, drift_checks, keep_look, read_looks
+from monitoring.model_page import page_of, write_model_page
+from monitoring.prometheus import metrics_file
+from monitoring.retraining import Policy, RetrainPolicy
+from training.lead import train_lead
+from training.promotion import promotion_log
+from training.registry import ModelRegistry
+from warehouse.store import Warehouse
+
+TRIALS = 2
+# Answers of another regime: log-odds too high by this much.
+SHIFT = 2.0
+
+
+def copy_of(world: SmallWorld, folder: Path) -> SmallWorld:
+    """The world in a folder of its own, to be changed."""
+    shutil.copytree(world.folder, folder, dirs_exist_ok=True)
+    settings = Settings(home=folder / "home", mlruns=folder / "mlruns", training=world.settings.training)
+    workspace = replace(world.workspace, home=settings.home)
+    warehouse = Warehouse(workspace.warehouse)
+    repository = FeatureRepository(workspace, warehouse, settings.online_store)
+    repository.apply()
+    return replace(
+        world, folder=folder, settings=settings, workspace=workspace, warehouse=warehouse, repository=repository,
+        registry=ModelRegistry(settings),
+    )  # fmt: skip
+
+
+def age_champion(world: SmallWorld, task: str) -> str:
+    """Make the champion one of another regime: the world it learned had far more conversions than this one."""
+    champion = world.registry.champion(world.workspace.model_name(task))
+    assert champion is not None
+    file = champion.bundle / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["calibration"] = {"method": "intercept", "weights": [1.0, SHIFT], "x": [], "y": []}
+    file.write_text(json.dumps(manifest))
+    return champion.version
+
+
+def parts_of(world: SmallWorld, **retrain: Any) -> Parts:
+    policy = Policy(
+        every_days=28, retrain=RetrainPolicy(**({"failing": 1, "of_last": 1, "least_new_labels": 20} | retrain))
+    )
+    return Parts(
+        settings=world.settings, workspace=world.workspace, source=world.source, warehouse=world.warehouse,
+        repository=world.repository, registry=world.registry, policy=policy,
+    )  # fmt: skip
+
+
+def retrain(world: SmallWorld, look: Look) -> tuple[Any, Any]:
+    """What the retraining flow does, without Prefect."""
+    outcome = train_lead(
+        world.repository, world.warehouse, world.registry, world.source, trials=TRIALS, settings=world.settings
+    )
+    held = record_retraining(
+        world.workspace,
+        look_id=look.look_id,
+        task="lead",
+        outcome={"model": outcome.name, "version": outcome.version, "promoted": outcome.decision.promoted,
+                 "reason": outcome.decision.reason, "report": str(outcome.report)},
+        data_time=world.now,
+    )  # fmt: skip
+    return outcome, held
+
+
+@pytest.fixture(scope="module")
+def changed_world(small_world: SmallWorld, tmp_path_factory: pytest.TempPathFactory) -> SmallWorld:
+    return copy_of(small_world, tmp_path_factory.mktemp("changed"))
+
+
+def test_a_model_of_another_regime_is_seen_retrained_judged_and_replaced(changed_world: SmallWorld) -> None:
+    world = changed_world
+    old = age_champion(world, "lead")
+    events: list[tuple[str, str, dict[str, Any]]] = []
+    parts = parts_of(world)
+
+    def emit(name: str, resource: str, payload: Any) -> None:
+        events.append((name, resource, dict(payload)))
+
+    first = watch(parts, task="lead", now=world.now, emit=emit)
+    assert [acted.record.decision for acted in first] == [Decision.RETRAIN]
+    failing = {check.name for check in first[0].look.checks if check.state == State.FAILS}
+    assert {"real quality", "calibration"} <= failing
+    assert events[0][:2] == (DRIFT_EVENT, f"salience.model.{world.workspace.model_name('lead')}")
+    look_id = events[0][2]["look_id"]
+
+    # The same run again: nothing is looked at, sent or recorded twice.
+    again = watch(parts, task="lead", now=world.now, emit=emit)
+    assert [(acted.look.look_id, acted.is_new) for acted in again] == [(look_id, False)]
+    assert len(events) == 1
+    assert sum(step.step == EVALUATION for step in decision_log(world.workspace).steps()) == 1
+
+    outcome, held = retrain(world, first[0].look)
+    assert outcome.decision.promoted
+    assert held is None
+    assert was_retrained(world.workspace, look_id)
+    champion = world.registry.champion(outcome.name)
+    assert champion is not None
+    assert champion.version == outcome.version != old
+    assert promotion_log(world.registry).entries()[-1]["champion_before"] == old
+
+    # The next look is at the new version, and shows the effect.
+    after = watch(parts, task="lead", now=world.now, emit=emit)
+    assert after[0].look.version == outcome.version
+    assert "real quality" not in {check.name for check in after[0].look.checks if check.state == State.FAILS}
+    assert events[-1][0] == EVALUATED_EVENT
+
+    page = page_of(world.workspace, "lead").read_text()
+    for word in (
+        DRIFT_EVENT,
+        "alias moved",
+        f"champion is now version {outcome.version}",
+        "RETRAIN",
+        "What should I do",
+    ):
+        assert word.lower() in page.lower()
+    metrics = metrics_file(world.workspace).read_text()
+    assert f'salience_monitoring_check_state{{model="{outcome.name}",version="{outcome.version}"' in metrics
+    assert f'salience_monitoring_retrainings_total{{model="{outcome.name}",result="promoted"}} 1' in metrics
+
+
+def test_a_challenger_that_is_no_better_is_held_and_that_is_recorded(changed_world: SmallWorld) -> None:
+    world = changed_world
+    look = read_looks(world.workspace, "lead")[-1]
+    before = world.registry.champion(look.model)
+    outcome, held = retrain(world, look)
+    assert not outcome.decision.promoted
+    assert held is not None
+    assert (held.decision, held.decided_by) == (Decision.HOLD, "gate")
+    assert outcome.decision.reason in held.reason
+    assert world.registry.champion(look.model).version == before.version  # type: ignore[union-attr]
+    steps = [step.step for step in decision_log(world.workspace).steps(report_id=look.look_id)]
+    assert steps[-2:] == [RETRAINING, DECISION]
+    write_model_page(parts_of(world), "lead")
+    assert "challenger kept out" in page_of(world.workspace, "lead").read_text()
+
+
+def test_drift_that_costs_nothing_ends_in_a_recorded_ignore(changed_world: SmallWorld) -> None:
+    """Rows shift to where the model is as right as anywhere."""
+    world = changed_world
+    random = np.random.default_rng(5)
+    x = random.normal(size=6_000)
+    truth = 1 / (1 + np.exp(-(x - 1)))
+    frame = pd.DataFrame({"x": x, "probability": truth})
+    now = frame[frame["x"] > 0.3].head(500)
+    known = Labelled(
+        probability=truth, label=(random.random(6_000) < truth).astype(float),
+        entity=np.arange(6_000).astype(str), until=world.now, columns={"x": x},
+    )  # fmt: skip
+    end = world.now + timedelta(days=365)
+    report = report_drift(
+        frame, now, features=[SimpleNamespace(name="x", dtype="float", about="")], task="lead", seed=1,
+        workspace=world.workspace, window=(end - timedelta(days=7), end), model_version="9", labelled=known,
+        score=lambda columns: 1 / (1 + np.exp(-(np.nan_to_num(columns["x"]) - 1))), with_evidently=False, recorded=False,
+    )  # fmt: skip
+    assert {column.name for column in report.drifted} == {"x", "probability"}
+    look = Look(
+        look_id="look-harmless", task="lead", model=world.workspace.model_name("lead"), version="9",
+        window=report.decision.window, checks=tuple(drift_checks(report)), facts={"new_labels": 500},
+    )  # fmt: skip
+    keep_look(world.workspace, look)
+    acted = finish(parts_of(world), look)
+    assert (acted.record.verdict, acted.record.decision) == ("DRIFT", Decision.IGNORE)
+    assert "costs next to nothing" in acted.record.reason
+    assert read_decisions(world.workspace)[-1] == acted.record
+
+
+def test_a_persons_word_stands_for_the_same_cause(small_world: SmallWorld, tmp_path: Path) -> None:
+    world = copy_of(small_world, tmp_path / "copy")
+    age_champion(world, "lead")
+    parts = parts_of(world)
+    earlier = watch(parts, task="lead", now=world.now - timedelta(days=28))[-1]
+    assert earlier.record.decision == Decision.RETRAIN
+    decide(
+        world.workspace, report_id=earlier.look.look_id, decision=Decision.HOLD, by="Ada", reason="The fair ends soon."
+    )
+    later = watch(parts, task="lead", now=world.now)[-1]
+    if later.record.inputs["cause"] == earlier.record.inputs["cause"]:
+        assert later.record.decision == Decision.HOLD
+        assert "Ada decided HOLD" in later.record.reason
+    else:
+        assert later.record.decision == Decision.RETRAIN
+
+
+def test_a_run_that_was_killed_before_its_record_is_finished_by_the_next(
+    small_world: SmallWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = copy_of(small_world, tmp_path / "copy")
+    parts = parts_of(world)
+
+    def die(*args: Any, **kwargs: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("monitoring.acting.append_decision", die)
+        watch(parts, task="deal", now=world.now)
+    assert read_decisions(world.workspace) == []
+    found = watch(parts, task="deal", now=world.now)
+    assert len(read_looks(world.workspace, "deal")) == 1
+    assert len(read_decisions(world.workspace)) == 1
+    assert found[0].is_new
+
+
+@pytest.mark.slow
+def test_the_loop_closes_through_prefect_and_a_running_service_follows(
+    small_world: SmallWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flow, policy, training, gate, alias, service: nobody touches anything in between."""
+    from flows.monitor_models import monitor_models
+    from flows.orchestration import local_orchestration
+    from serving.run import running_service
+
+    world = copy_of(small_world, tmp_path / "copy")
+    old = age_champion(world, "lead")
+    monkeypatch.setenv("SALIENCE_HOME", str(world.settings.home))
+    monkeypatch.setenv("SALIENCE_MLRUNS", str(world.settings.mlruns))
+    monkeypatch.setenv("SALIENCE_TRAINING__TRIALS", str(TRIALS))
+    monkeypatch.setenv("SALIENCE_TRAINING__THREADS", "1")
+    (world.workspace.root / "monitoring.yaml").write_text(
+        "every_days: 28\nretrain: {failing: 1, of_last: 1, least_new_labels: 20}\n"
+    )
+    from features.spines import open_lead_spine
+
+    lead = open_lead_spine(world.warehouse, world.now)["lead_id"][0].as_py()
+    with running_service(world.settings, world.workspace, timeout_s=240) as url, httpx.Client(base_url=url) as client:
+        assert ask(client, lead) == old
+        with local_orchestration():
+            found = monitor_models(source="simulated", model="lead", act=True)
+        assert found["models"]["lead"][-1]["decision"] == "RETRAIN"
+        retrained = found["retrained"]["lead"]
+        assert retrained["decision"] == "PROMOTED"
+        assert wait_for(client, lead, retrained["version"])
+
+
+def ask(client: httpx.Client, lead: str) -> str:
+    answer = client.get(f"/api/v1/leads/{lead}/score", timeout=60)
+    answer.raise_for_status()
+    return str(answer.json()["model_version"])
+
+
+def wait_for(client: httpx.Client, lead: str, version: str) -> bool:
+    import time
+
+    until = datetime.now().timestamp() + 60
+    while datetime.now().timestamp() < until:
+        if ask(client, lead) == version:
+            return True
+        time.sleep(0.5)
+    return False
