@@ -132,7 +132,7 @@ class Manifest:
     fingerprint: str = ""
     explanation: Mapping[str, float] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def feature_names(self) -> tuple[str, ...]:
         """Names of the features in the order of the matrix."""
         return tuple(feature.name for feature in self.features)

@@ -248,11 +248,28 @@ def _factors(reasons: Sequence[Reason]) -> dict[str, list[dict[str, Any]]]:
 
 def _percentile(points: Matrix, values: Matrix) -> Matrix:
     """Rank among the reference rows, 0 to 100; ties take the middle of their ranks."""
+    if len(values) == 1 and not np.isnan(values[0]):
+        return np.array([_rank_of(points, float(values[0]))])
     low = np.searchsorted(points, values, side="left")
     high = np.searchsorted(points, values, side="right")
     inside = np.interp(values, points, np.arange(len(points), dtype=np.float64))
     rank = np.where(high > low, (low + high - 1) / 2.0, inside)
     return np.asarray(np.round(np.clip(100.0 * rank / (len(points) - 1), 0.0, 100.0), 2), dtype=np.float64)
+
+
+def _rank_of(points: Matrix, value: float) -> float:
+    """`_percentile` of one value, step for step as numpy does it, in a tenth of its time."""
+    low, high = int(points.searchsorted(value)), int(points.searchsorted(value, side="right"))
+    last = len(points) - 1
+    if high > low:
+        rank = (low + high - 1) / 2.0
+    elif low == 0 or low > last:
+        rank = float(min(low, last))
+    else:
+        before, after = float(points[low - 1]), float(points[low])
+        rank = 1.0 / (after - before) * (value - before) + (low - 1)
+    share = min(max(100.0 * rank / last, 0.0), 100.0)
+    return float(np.rint(share * 100.0) / 100.0)
 
 
 class _PyfuncModel:

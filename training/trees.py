@@ -9,6 +9,7 @@ import importlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from common.errors import ContractError
 from training.models import FitData, Model
+from training.one_row import OneRow
 
 Matrix = NDArray[np.float64]
 Library = Literal["lightgbm", "xgboost"]
@@ -58,9 +60,18 @@ class XgBoostTrees:
     rounds: int
     library: Library = "xgboost"
 
+    @cached_property
+    def _one_row(self) -> OneRow:
+        return OneRow(self.booster, rounds=self.rounds, width=int(self.booster.num_features()))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_one_row"}
+
     def margin(self, matrix: Matrix, *, threads: int = 1) -> Matrix:
         """Log-odds, shape (n_rows,)."""
         self.booster.set_param({"nthread": threads})
+        if len(matrix) == 1:
+            return np.array([self._one_row.margin(matrix[0])])
         # The matrix is our own; to have its width looked up and checked takes twice as long as the prediction.
         margin = self.booster.inplace_predict(
             matrix, iteration_range=(0, self.rounds), predict_type="margin", validate_features=False
