@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from common.settings import GateSettings
 from training.capacity import first_rows, share_of
+from training.evaluation import evaluate
 from training.gate.answers import Answers, answers_of
 from training.gate.holdout import MIN_OUTCOMES, Holdout
 from training.gate.latency import Latency, time_answers
@@ -30,6 +31,8 @@ from training.segments import segment_rows
 Vector = NDArray[np.float64]
 
 _TENTH = 0.1
+_SIGNAL_REPLICATES = 100
+_CHANCE = 0.5
 
 
 def judge(
@@ -76,7 +79,7 @@ def judge_answers(
 def judge_quality(
     ours: Vector, theirs: Vector | None, holdout: Holdout, *, limits: GateSettings, seed: int
 ) -> tuple[Check, ...]:
-    """The checks of what two models say: log-loss, value at capacity, calibration, segments.
+    """The checks of what two models say: log-loss, value at capacity, calibration, segments; without a rival, signal.
 
     Args:
         ours: The challenger's probabilities.
@@ -88,7 +91,7 @@ def judge_quality(
     other = np.full(len(holdout.label), holdout.base_rate) if theirs is None else theirs
     first = (_log_loss(ours, other, holdout, seed=seed), _value(ours, other, holdout, limits=limits, seed=seed))
     if theirs is None:
-        return first
+        return (*first, _signal(ours, holdout, seed=seed))
     calibration = _calibration(ours, theirs, holdout, limits=limits, seed=seed)
     return (*first, calibration, _segments(segment_pairs(ours, theirs, holdout, limits=limits), limits=limits))
 
@@ -148,6 +151,19 @@ def _value(ours: Vector, theirs: Vector, holdout: Holdout, *, limits: GateSettin
         words=f"working the {100 * share:.3g} % with the highest probability brings {found.ours:,.0f} {what} "
         f"against {found.theirs:,.0f}{_surely(is_worse)}",
         figures=_figures("value", found) | {"worked_share": share},
+    )
+
+
+def _signal(ours: Vector, holdout: Holdout, *, seed: int) -> Check:
+    """Whether the challenger ranks at all: where a base rate has moved, any level nearer to the new one beats it."""
+    area = evaluate(holdout.label, ours, entity=holdout.entity, seed=seed, replicates=_SIGNAL_REPLICATES)["auc"]
+    low = area.value if area.low is None else area.low
+    return Check(
+        name="signal",
+        passed=low > _CHANCE,
+        words=f"it ranks with AUC {area.value:.3f}, at least {low:.3f}"
+        + ("" if low > _CHANCE else ": no signal found, it tells the outcomes apart no better than chance"),
+        figures={"auc_challenger": area.value, "auc_lower": low},
     )
 
 

@@ -11,7 +11,7 @@ class Check:
     """One thing that the gate looked at.
 
     Args:
-        name: `log_loss`, `value`, `calibration`, `segments` or `latency`.
+        name: `log_loss`, `value`, `calibration`, `segments`, `signal` or `latency`.
         passed: Whether it speaks for letting the challenger in, or at least not against it.
         words: What was found, as part of a sentence.
         figures: The figures behind it.
