@@ -13,7 +13,7 @@ from serving.event_routes import events
 from serving.forecast_routes import forecasts
 from serving.job_routes import jobs
 from serving.lead_routes import leads
-from serving.problems import Problem, add_handlers
+from serving.problems import MEDIA_TYPE, Problem, add_handlers
 from serving.service_routes import shared
 
 TASKS = ("lead", "deal", "forecast")
@@ -78,7 +78,10 @@ def _completed(schema: dict[str, Any]) -> dict[str, Any]:
     for path, methods in schema["paths"].items():
         for operation in methods.values():
             operation["security"] = [] if path in _OPEN_PATHS else [{"key": []}, {"token": []}]
-            for response in operation["responses"].values():
+            for status, response in operation["responses"].items():
+                content = response.get("content", {})
+                if int(status) >= 400 and "application/json" in content:
+                    content[MEDIA_TYPE] = content.pop("application/json")
                 response.setdefault("headers", {})["X-Request-ID"] = header
     return schema
 
