@@ -140,7 +140,7 @@ def open_study(journal: Path, fingerprint: str) -> Any:
     """The study of a frame in a journal; made if missing."""
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     journal.parent.mkdir(parents=True, exist_ok=True)
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
     return optuna.create_study(
