@@ -89,3 +89,14 @@ def test_the_area_is_the_librarys_and_its_parts_sum_to_nothing() -> None:
     area, influence = _area(label, np.unique(score, return_inverse=True)[1])
     assert area == pytest.approx(roc_auc_score(label, score))
     assert influence.sum() == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_segment_is_compared_with_what_is_ranked_within_the_others_not_across_them() -> None:
+    """Three stages that differ in their rate alone: within each the order is chance, across them it is not."""
+    generator = np.random.default_rng(8)
+    stage = generator.integers(0, 3, 3_000)
+    probability = np.array([0.1, 0.4, 0.8])[stage] + generator.normal(0, 0.001, 3_000)
+    label = (generator.random(3_000) < np.array([0.1, 0.4, 0.8])[stage]).astype(float)
+    names = np.array(["first", "second", "third"], dtype=object)[stage]
+    assert roc_auc_score(label, probability) > 0.75
+    assert bias_notes(label, probability, {"stage": names}, entity=np.arange(3_000)) == ()

@@ -32,8 +32,8 @@ def note_sentence(note: BiasNote) -> str:
     named = f"{note.kind} “{note.segment}”"
     if note.problem == "ranks worse":
         return (
-            f"{named} is ranked worse: AUC {note.ours:.2f} within it, {note.rest:.2f} elsewhere. The order says less "
-            "there; the cases may simply be more alike."
+            f"{named} is ranked worse: AUC {note.ours:.2f} within it, {note.rest:.2f} within the others. The order "
+            "says less there; the cases may simply be more alike."
         )
     return (
         f"{named} is {note.problem}: {_points(note.ours)} came than were expected, elsewhere "
