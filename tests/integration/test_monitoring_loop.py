@@ -18,7 +18,7 @@ from conftest import SmallWorld
 
 from common.settings import Settings
 from features.repository import FeatureRepository
-from monitoring.acting import DRIFT_EVENT, EVALUATED_EVENT, finish, record_retraining, watch, was_retrained
+from monitoring.acting import DRIFT_EVENT, EVALUATED_EVENT, finish, record_retraining, was_retrained, watch
 from monitoring.checks import State
 from monitoring.decisions import DECISION, EVALUATION, RETRAINING, decide, decision_log, read_decisions
 from monitoring.decisions import Recommendation as Decision
@@ -217,9 +217,10 @@ def test_a_run_that_was_killed_before_its_record_is_finished_by_the_next(
     def die(*args: Any, **kwargs: Any) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr("monitoring.acting.append_decision", die)
-        watch(parts, task="deal", now=world.now)
+        with pytest.raises(KeyboardInterrupt):
+            watch(parts, task="deal", now=world.now)
     assert read_decisions(world.workspace) == []
     found = watch(parts, task="deal", now=world.now)
     assert len(read_looks(world.workspace, "deal")) == 1
