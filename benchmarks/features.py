@@ -32,6 +32,8 @@ LEAST_OVER_FEAST = 2.0
 LEAST_MATERIALIZE = {"SQLite": 10.0, "Redis": 5.0}
 MOST_MEMORY_GB = 2.0
 LEAST_READ = 2.0
+MOST_READ_MS, MOST_LATE_READ_MS = 0.2, 1.0
+"""What decoding, TTL and the answer may add to the raw read, at p50 and at p99."""
 LEAST_EVENTS = 2_000
 MOST_LAG_SECONDS = 5.0
 FEAST_LIMIT_GB = 8
@@ -195,11 +197,12 @@ def reading(folder: Path, sizes: Sizes, redis: str) -> Iterator[Row]:
         files = folder / f"read-{store}"
         files.mkdir()
         work = run("read", files, reads=sizes.reads, redis=address)
-        for name, share, least in (("p50", 0.5, LEAST_READ), ("p99", 0.99, 1.0)):
+        for name, share, least, more in (("p50", 0.5, LEAST_READ, MOST_READ_MS), ("p99", 0.99, 1.0, MOST_LATE_READ_MS)):
             feast, limit, ours = (quantile(work.seconds[part], share) for part in ("feast", "limit", "ours"))
             figures = [f"{1000 * seconds:.3f} ms" for seconds in (feast, limit, ours)]
-            bar = f"x raw; >= {least:.0f}x as fast as Feast"
-            yield Row(f"online read, {store}, {name}", *figures, ours / limit, bar, feast >= least * ours)
+            bar = f"x raw; raw + {more:.1f} ms, >= {least:.0f}x as fast as Feast"
+            held = feast >= least * ours and 1000 * (ours - limit) <= more
+            yield Row(f"online read, {store}, {name}", *figures, ours / limit, bar, held)
 
 
 def streaming(folder: Path, sizes: Sizes, redis: str) -> Iterator[Row]:  # noqa: ARG001 - all works look alike

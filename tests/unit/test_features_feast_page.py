@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from common.settings import Settings
 from common.workspace import Workspace
 from features.definitions import registry_file
 from features.feast_page import ReadOnly, has_registry
+from monitoring.ui import ui_commands
 
 
 async def _says_ok(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -47,3 +49,14 @@ def test_there_is_nothing_to_show_before_features_are_registered(tmp_path: Path)
     registry_file(workspace).parent.mkdir(parents=True)
     registry_file(workspace).touch()
     assert has_registry(workspace)
+
+
+def test_it_is_one_of_the_pages_on_the_loopback_once_there_is_something_to_show(tmp_path: Path) -> None:
+    settings = Settings(_env_file=None, home=tmp_path / "home", mlruns=tmp_path / "mlruns")
+    workspace = Workspace.of(settings)
+    registry_file(workspace).parent.mkdir(parents=True)
+    registry_file(workspace).touch()
+    page = next(each for each in ui_commands(settings, workspace) if each.name == "feast")
+    assert page.command[page.command.index("--host") + 1] == "127.0.0.1"
+    assert page.command[page.command.index("--home") + 1] == str(tmp_path / "home")
+    assert page.health == "/health"
