@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from common.errors import InputError
+from common.errors import InputError, TooLittleDataError
 from common.settings import Settings
 from training.labels import DEAL_WON
 from training.recipe import Context, Recipe
-from training.results import TrainingOutcome
+from training.results import Metric, TrainingOutcome
 from training.study import Progress
-from training.train import train_classifier
+from training.train import train_classifier, training_context
 
 if TYPE_CHECKING:
     from features.repository import FeatureRepository
@@ -54,14 +55,24 @@ def train_deal(
 
     Raises:
         InputError: if the source feeds no deal model, or the scoring model does not suit it.
-        TooLittleDataError: if there are too few won or lost deals; the message says how many.
+        TooLittleDataError: if not one deal has ended; with too few of them, shrunken stage rates are registered.
         LeakError: if a field knows the outcome.
         UnavailableError: if the registry cannot be reached.
     """
     recipe = deal_recipe(source, horizon_days=horizon_days, scoring=scoring)
-    return train_classifier(
-        recipe, repository, warehouse, registry, source, trials=trials, settings=settings, progress=progress
-    )
+    try:
+        return train_classifier(
+            recipe, repository, warehouse, registry, source, trials=trials, settings=settings, progress=progress
+        )
+    except TooLittleDataError as error:
+        if recipe.develop is None:
+            raise
+        from training.deals.few import train_stage_rates
+
+        context = training_context(
+            recipe, repository.workspace, warehouse, trials=trials, settings=settings, progress=progress
+        )
+        return train_stage_rates(context, repository, warehouse, registry, because=error)
 
 
 def deal_recipe(source: Source, *, horizon_days: int | None = None, scoring: ScoringFile | None = None) -> Recipe:
@@ -90,6 +101,13 @@ def deal_recipe(source: Source, *, horizon_days: int | None = None, scoring: Sco
 
         return develop_deals(context, frame, partition)
 
+    def protocols(
+        context: Context, frame: Frame, partition: Partition, developed: Developed
+    ) -> dict[str, Mapping[str, Metric]]:
+        from training.deals.protocols import deal_protocols
+
+        return deal_protocols(context, frame, partition, developed)
+
     return Recipe(
         task="deal",
         feature_service=FEATURE_SERVICE,
@@ -102,4 +120,5 @@ def deal_recipe(source: Source, *, horizon_days: int | None = None, scoring: Sco
         stage="stage",
         scoring=scoring,
         develop=develop if scoring is None else None,
+        protocols=protocols if scoring is None else None,
     )

@@ -19,6 +19,7 @@ from training.study import Progress, StudyResult
 if TYPE_CHECKING:
     from training.classifier import Developed
     from training.frame import Frame, Partition
+    from training.results import Metric
     from training.scoring.scoring_file import ScoringFile
     from warehouse.store import Warehouse
 
@@ -40,6 +41,7 @@ class Recipe:
         test_share: Share of the entities, newest first, that the protocol tests on.
         stage: Feature to show figures by, if any.
         scoring: A scoring model of somebody's own; None for the trained kinds on all features.
+        protocols: Further figures from (context, frame, partition, what was developed), by name.
         develop: Makes the model from (context, frame, partition); None for a binary classifier of the horizon's label.
     """
 
@@ -54,6 +56,7 @@ class Recipe:
     stage: str | None = None
     scoring: ScoringFile | None = None
     develop: Callable[[Context, Frame, Partition], Developed] | None = None
+    protocols: Callable[[Context, Frame, Partition, Developed], Mapping[str, Mapping[str, Metric]]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,7 @@ from training.writing import holdout_of, make_bundle, report_page, training_resu
 from warehouse.present import known_until
 
 if TYPE_CHECKING:
+    from common.workspace import Workspace
     from features.repository import FeatureRepository
     from features.specs import FeatureSpec
     from training.registry import ModelRegistry
@@ -76,20 +77,8 @@ def train_classifier(
         UnavailableError: if the registry cannot be reached.
     """
     workspace = repository.workspace
-    name = workspace.model_name(recipe.task)
-    cut = known_until(settings, warehouse)
-    journal = workspace.root / "studies" / f"{recipe.task}.journal"
-    context = Context(
-        recipe=recipe,
-        settings=settings,
-        name=name,
-        workspace=workspace.name,
-        cut=cut,
-        journal=journal,
-        trials=trials,
-        accepted=accepted_leaks(workspace),
-        progress=progress,
-    )
+    context = training_context(recipe, workspace, warehouse, trials=trials, settings=settings, progress=progress)
+    name = context.name
     frame, partition, warnings = training_rows(context, repository, warehouse)
     context.say("training", 2, _STEPS)
     developed = develop_model(context, frame, partition)
@@ -141,6 +130,29 @@ def train_classifier(
         ),
         backtest=developed.backtest,
         verdict=contents.verdict,
+    )
+
+
+def training_context(
+    recipe: Recipe,
+    workspace: Workspace,
+    warehouse: Warehouse,
+    *,
+    trials: int,
+    settings: Settings,
+    progress: Progress | None = None,
+) -> Context:
+    """What every step of a training in a workspace needs; see `train_classifier`."""
+    return Context(
+        recipe=recipe,
+        settings=settings,
+        name=workspace.model_name(recipe.task),
+        workspace=workspace.name,
+        cut=known_until(settings, warehouse),
+        journal=workspace.root / "studies" / f"{recipe.task}.journal",
+        trials=trials,
+        accepted=accepted_leaks(workspace),
+        progress=progress,
     )
 
 
@@ -274,7 +286,9 @@ def _protocols(
             model = develop_model(context, frame, published, n_windows=0)
             found["published split, labels as known today"] = model.metrics
             found["published split: const"] = model.baselines["const"]
-    if recipe.stage is not None:
+    if recipe.protocols is not None:
+        found |= recipe.protocols(context, frame, partition, developed)
+    elif recipe.stage is not None:
         seed = context.settings.training.seed
         found |= by_stage(frame, partition, developed, stage=recipe.stage, seed=seed)
     return found

@@ -30,6 +30,7 @@ Vector = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 _PROBE_ROWS = 30_000
+_CHANCE = 0.5
 MAX_SNAPSHOTS = 60_000
 
 
@@ -68,7 +69,10 @@ def develop_deals(context: Context, frame: Frame, partition: Partition) -> Devel
     metrics = evaluate(partition.test_label, probability, entity=entity, seed=seed)
     answers = naive_answers(entries, matrix, label, test_matrix, seed=seed)
     naive = {name: evaluate(partition.test_label, said, entity=entity, seed=seed) for name, said in answers.items()}
-    later = probe(test_matrix, partition.test_label, entries, model_auc=metrics["auc"].value, entity=entity, seed=seed)
+    # Beside a model that finds no signal every field looks able.
+    area = metrics["auc"]
+    ability = area.value if area.low is not None and area.low > _CHANCE else None
+    later = probe(test_matrix, partition.test_label, entries, model_auc=ability, entity=entity, seed=seed)
     return Developed(
         entries=entries,
         matrix=matrix,
