@@ -1,6 +1,7 @@
 """A weighted sum of models' log-odds, as a `training.models.Model` (a stacked logistic regression, Wolpert 1992).
 
-Weights are not negative (Breiman 1996), and are fitted on predictions of rows that the parts had not seen. Shapley
+Weights are not negative (Breiman 1996), and are fitted on predictions of rows that the parts had not seen; beside them
+stand equal weights, which need no fitting and are hard to beat where outcomes are few (Smith and Wallis 2009). Shapley
 values are linear, so those of the blend are the weighted sum of its parts'.
 """
 
@@ -88,7 +89,8 @@ def fit_weights(margins: Matrix, label: Matrix) -> tuple[tuple[float, ...], floa
 def choose_blend(margins: Matrix, label: Matrix, *, best: int) -> tuple[tuple[float, ...], float] | None:
     """Weights and shift of a blend, or None where the best part alone does as well on later rows.
 
-    Weights fitted on the older half of the rows are judged on the newer half, against the best part's log-loss.
+    Equal weights, and weights fitted on the older half of the rows, are judged on the newer half against the best
+    part's log-loss.
 
     Args:
         margins: Log-odds of each kind on later rows that it had not seen, oldest first, shape (n_rows, n_parts).
@@ -99,13 +101,18 @@ def choose_blend(margins: Matrix, label: Matrix, *, best: int) -> tuple[tuple[fl
     outcomes = [min(part.sum(), (1 - part).sum()) for part in (label[:half], label[half:])]
     if margins.shape[1] < 2 or min(outcomes) < _MIN_OUTCOMES:
         return None
-    weights, _ = fit_weights(margins[:half], label[:half])
-    blended = _loss(margins[half:] @ np.array(weights), label[half:])
+    equal = tuple(1.0 / margins.shape[1] for _ in range(margins.shape[1]))
+    losses = [
+        _loss(margins[half:] @ np.array(weights), label[half:])
+        for weights in (equal, fit_weights(margins[:half], label[:half])[0])
+    ]
     # The best part is given a slope of its own, as the calibration would: a blend shall not win by that alone.
     slope, _ = fit_weights(margins[:half, [best]], label[:half])
     alone = min(_loss(margins[half:, best] * factor, label[half:]) for factor in (1.0, slope[0]))
-    if blended >= alone * (1.0 - _PARSIMONY):
+    if min(losses) >= alone * (1.0 - _PARSIMONY):
         return None
+    if losses[0] <= losses[1]:
+        return equal, 0.0
     weights, shift = fit_weights(margins, label)
     return (weights, shift) if sum(w > 0 for w in weights) > 1 else None
 

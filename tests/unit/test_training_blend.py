@@ -65,6 +65,14 @@ def test_parts_that_each_know_something_are_blended() -> None:
     assert chosen[0] == pytest.approx((1.0, 1.0), abs=0.1)
 
 
+def test_equal_weights_are_taken_where_fitted_ones_are_no_better() -> None:
+    known = GENERATOR.normal(size=3_000)
+    noisy = known[:, None] + GENERATOR.normal(0, 1.0, (3_000, 3))
+    chosen = choose_blend(noisy, outcomes(noisy.mean(axis=1)), best=0)
+    assert chosen is not None
+    assert sum(chosen[0]) == pytest.approx(1.0, abs=0.2)
+
+
 def test_parts_that_say_the_same_are_not_blended() -> None:
     known = GENERATOR.normal(size=6_000)
     copies = np.column_stack([known, known + GENERATOR.normal(0, 0.05, 6_000)])
