@@ -187,3 +187,22 @@ def test_alone_or_among_others_a_value_has_the_same_rank(points: list[float], va
     ladder = np.array(points)
     among, alone = _percentile(ladder, np.array([value, 0.0])), _percentile(ladder, np.array([value]))
     assert alone.tolist() == among[:1].tolist()
+
+
+def test_the_scorer_itself_needs_numpy_alone() -> None:
+    heavy = ("pandas", "sklearn", "scipy", "optuna", "mlflow", "pyarrow", "lightgbm", "xgboost", "duckdb", "yaml")
+    code = f"import sys, training.scorer; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_loading_a_bundle_loads_no_training_code(tmp_path: Path) -> None:
+    train_toy(tmp_path)
+    kept_out = ("study", "search", "classifier", "train", "plots", "report", "registry", "plain_trees", "batch")
+    code = (
+        "import sys; from pathlib import Path; from training.scorer import Scorer\n"
+        f"s = Scorer.load(Path({str(tmp_path)!r})); s.reasons(s.encode({{'source': ['web']}}))\n"
+        f"print([name for name in {kept_out!r} if f'training.{{name}}' in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
