@@ -173,11 +173,16 @@ def figure_replicates(label: Vector, probability: Vector, drawn: Resample) -> di
         found[name] = figure(cells.label, cells.score, weights) + whole
     found["log_loss"] = _ratio(drawn.sums(log_loss_rows(label, probability))[0], total)
     found["brier"] = _ratio(drawn.sums((probability - label) ** 2)[0], total)
+    found["ece"] = ece_replicates(label, probability, drawn)
+    return found
+
+
+def ece_replicates(label: Vector, probability: Vector, drawn: Resample) -> Vector:
+    """The expected calibration error in every replicate, (n_replicates,)."""
     gaps = drawn.sums(label - probability, cell=_ece_bins(probability), cells=ECE_BINS)
     # Noise only adds to a mean of absolute values: what it adds on average is taken away again.
-    errors = _ratio(np.abs(gaps).sum(axis=0), total)
-    found["ece"] = np.maximum(0.0, errors - errors.mean() + ece(label, probability, ones)[0])
-    return found
+    errors = _ratio(np.abs(gaps).sum(axis=0), drawn.sums(np.ones(len(label)))[0])
+    return np.asarray(np.maximum(0.0, errors - errors.mean() + ece(label, probability, np.ones((len(label), 1)))[0]))
 
 
 def as_metric(value: float, replicates: Vector | None) -> Metric:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.calibration import log_loss_rows
-from training.evaluation import MAX_SCORES, ece, figure_replicates, rank_scores
+from training.evaluation import MAX_SCORES, ece, ece_replicates, rank_scores
 from training.resampling import Resample, entity_codes, resample
 
 Vector = NDArray[np.float64]
@@ -71,7 +71,7 @@ def compare_log_loss(ours: Vector, theirs: Vector, label: Vector, entity: Entiti
 def compare_calibration(ours: Vector, theirs: Vector, label: Vector, entity: Entities, *, seed: int) -> Paired:
     """Expected calibration error (ten bins of equally many rows) of two answers to the same rows."""
     sample, ones = resample(entity, replicates=REPLICATES, seed=seed), np.ones((len(label), 1))
-    drawn = [figure_replicates(label, answer, sample)["ece"] for answer in (ours, theirs)]
+    drawn = [ece_replicates(label, answer, sample) for answer in (ours, theirs)]
     return Paired(float(ece(label, ours, ones)[0]), float(ece(label, theirs, ones)[0]), drawn[0] - drawn[1])
 
 
