@@ -198,7 +198,7 @@ def test_the_scorer_itself_needs_numpy_alone() -> None:
 
 def test_loading_a_bundle_loads_no_training_code(tmp_path: Path) -> None:
     train_toy(tmp_path)
-    kept_out = ("study", "search", "classifier", "train", "plots", "report", "registry", "plain_trees", "batch")
+    kept_out = ("study", "search", "classifier", "train", "plots", "report", "registry", "batch", "frame")
     code = (
         "import sys; from pathlib import Path; from training.scorer import Scorer\n"
         f"s = Scorer.load(Path({str(tmp_path)!r})); s.reasons(s.encode({{'source': ['web']}}))\n"
