@@ -93,8 +93,7 @@ class Futures:
         """
         before = self.open_before
         mass = before[:, :-1] * self.hazard * self.share
-        mass[:, -1] += before[:, -1] * self.share[:, -1]
-        total = np.maximum(mass.sum(axis=1), _LEAST)
+        total = np.maximum(mass.sum(axis=1) + before[:, -1] * self.share[:, -1], _LEAST)
         target = np.broadcast_to(np.asarray(level, dtype=np.float64), (len(mass),)) * total
         cumulative = np.cumsum(mass, axis=1)
         period = np.minimum((cumulative < target[:, None]).sum(axis=1), N_PERIODS - 1)
