@@ -1,9 +1,9 @@
 """What a shift of a column costs the model, in log-loss: alarms are ranked by it, and what costs nothing pages nobody.
 
-Rows whose labels are mature, and which the model did not learn from, tell how much more than promised the model loses
-on each value of a column (its *regret*: log-loss less the answers' own entropy; 0 in the mean where the answers are
-calibrated). If the batch has more rows with such values, it will lose that much more; of that, what the labels are
-sure of is counted, not what chance explains. For values that no labelled row
+Rows whose labels are mature, and which the model did not learn from, tell how much the model loses on each value of a
+column by answers that are too high or too low there (the log-loss that shifting them would save). If the batch has
+more rows with such values, it will lose that much more; of that, what the labels are sure of is counted, not what
+chance explains. For values that no labelled row
 has (new categories, numbers beyond all seen, values gone missing) the model may know nothing from the column any more:
 they cost what the column is worth, the log-loss it adds when it is taken away from every row.
 
@@ -54,7 +54,9 @@ class Costs:
         return min(1.0, cost / self.advantage) if self.advantage > 0 else 1.0
 
 
-def estimate_costs(pairs: Sequence[ColumnPair], labelled: Labelled, *, score: Score, seed: int) -> Costs | None:
+def estimate_costs(
+    pairs: Sequence[ColumnPair], labelled: Labelled, *, score: Score, seed: int, worth: float | None = None
+) -> Costs | None:
     """Estimate what the shift of each column costs; None where too few labels are mature to say anything.
 
     Args:
@@ -62,17 +64,18 @@ def estimate_costs(pairs: Sequence[ColumnPair], labelled: Labelled, *, score: Sc
         labelled: Mature rows with the feature columns.
         score: The model.
         seed: Seed of the sample on which columns are taken away.
+        worth: What the model was proven to be worth; unset, or not above 0: measured on the labelled rows.
     """
     labelled = _one_each(labelled, seed=seed)
     if not labelled.is_enough:
         return None
-    regret = regret_rows(labelled.label, labelled.probability)
-    worth = worth_of_columns([pair.name for pair in pairs], labelled, score=score, seed=seed)
+    of_columns = worth_of_columns([pair.name for pair in pairs], labelled, score=score, seed=seed)
     base = np.full(len(labelled.label), labelled.label.mean())
     loss = float(log_loss_rows(labelled.label, labelled.probability).mean())
-    advantage = float(log_loss_rows(labelled.label, base).mean()) - loss
+    measured = float(log_loss_rows(labelled.label, base).mean()) - loss
+    advantage = worth if worth is not None and worth > 0 else measured
     costs = {
-        pair.name: column_cost(pair, _values_of(pair, labelled), regret, worth=worth.get(pair.name, 0.0))
+        pair.name: column_cost(pair, _values_of(pair, labelled), labelled, worth=of_columns.get(pair.name, 0.0))
         for pair in pairs
     }
     return Costs(by_column=costs, advantage=max(0.0, advantage))
@@ -115,13 +118,13 @@ def worth_of_columns(names: Sequence[str], labelled: Labelled, *, score: Score, 
     return found
 
 
-def column_cost(pair: ColumnPair, values: NDArray[np.generic] | None, regret: Vector, *, worth: float) -> float:
+def column_cost(pair: ColumnPair, values: NDArray[np.generic] | None, labelled: Labelled, *, worth: float) -> float:
     """Cost of one column's shift.
 
     Args:
         pair: Both sides of the column.
         values: The labelled rows' values of it; None where they have none.
-        regret: Regret of the labelled rows.
+        labelled: The labelled rows.
         worth: Log-loss the column adds when it is taken away.
     """
     if values is None:
@@ -129,12 +132,21 @@ def column_cost(pair: ColumnPair, values: NDArray[np.generic] | None, regret: Ve
     before, now, seen = _shares(pair, values)
     moved = now - before
     strange = float(np.clip(moved[-2:], 0.0, None).sum())  # beyond all labelled rows; missing
-    excess, variance = 0.0, 0.0
-    for place, rows in enumerate(seen):
-        if len(rows) >= _FEWEST_IN_BIN:
-            excess += moved[place] * float(regret[rows].mean())
-            variance += moved[place] ** 2 * float(regret[rows].var(ddof=1)) / len(rows)
-    return float(max(0.0, excess - _SURE * float(np.sqrt(variance))) + strange * worth)
+    excess = float(sum(moved[place] * _sure_loss(labelled, rows) for place, rows in enumerate(seen)))
+    return float(max(0.0, excess) + strange * worth)
+
+
+def _sure_loss(labelled: Labelled, rows: NDArray[np.intp]) -> float:
+    """Log-loss a row that shifting the answers of these rows would save, as far as the labels are sure of it.
+
+    One Newton step on the log-odds saves z**2 / 2 in all, where z is the residual in standard errors; of z, what chance
+    explains is taken off first.
+    """
+    if len(rows) < _FEWEST_IN_BIN:
+        return 0.0
+    p = np.clip(labelled.probability[rows], 1e-6, 1 - 1e-6)
+    z = abs(float((labelled.label[rows] - p).sum())) / np.sqrt(float((p * (1 - p)).sum()))
+    return float(max(0.0, z - _SURE) ** 2 / (2 * len(rows)))
 
 
 def _shares(pair: ColumnPair, values: NDArray[np.generic]) -> tuple[Vector, Vector, list[NDArray[np.intp]]]:

@@ -128,6 +128,7 @@ def report_drift(
     stretch: timedelta | None = None,
     labelled: Labelled | None = None,
     score: Score | None = None,
+    worth: float | None = None,
     with_evidently: bool = True,
     recorded: bool = True,
     not_compared: Mapping[str, str] | None = None,
@@ -158,6 +159,7 @@ def report_drift(
             from it than they do (`monitoring.thresholds`).
         labelled: Mature rows that the model did not learn from, with their features; ranks by estimated loss.
         score: The model, needed with `labelled`.
+        worth: What the model was proven to be worth (log-loss below the base rate's); measured on `labelled` if unset.
         with_evidently: Whether Evidently makes its page and keeps the run.
         recorded: Whether the report's decision goes to the log; not where it is part of a larger look.
         not_compared: Features left out by the caller, with the reason; shown.
@@ -194,7 +196,7 @@ def report_drift(
     alarms = calibrate(pairs, seed=seed, blocks=pooled_blocks, progress=progress) if enough else ()
     costs = None
     if enough and labelled is not None and score is not None:
-        costs = estimate_costs(pairs, labelled, score=score, seed=seed)
+        costs = estimate_costs(pairs, labelled, score=score, seed=seed, worth=worth)
 
     report_id = _report_id(task, model_version, end)
     folder = workspace.reports / report_id
@@ -316,7 +318,11 @@ def _rows_of(table: pa.Table | pd.DataFrame, rows: IntArray) -> pa.Table | pd.Da
 def sampling_error(rows: int, compared: int) -> float:
     """How far a share among the compared rows may lie from that of all rows (95 %, at worst); 0 where all are."""
     # One row of each entity is no sample: all entities stand in it.
-    return 0.0 if rows <= compared or compared < MOST_ROWS else 1.96 * float(np.sqrt(0.25 / compared * (1 - compared / rows)))
+    return (
+        0.0
+        if rows <= compared or compared < MOST_ROWS
+        else 1.96 * float(np.sqrt(0.25 / compared * (1 - compared / rows)))
+    )
 
 
 def _report_id(task: str, model_version: str, end: datetime) -> str:

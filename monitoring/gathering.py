@@ -97,9 +97,16 @@ class Material:
         """Feature columns of a frame as the model wants them."""
         return {entry.name: column_values(table[entry.name], entry.dtype) for entry in self.scorer.manifest.features}
 
+    @property
+    def worth(self) -> float | None:
+        """What the model was proven to be worth: its log-loss below the base rate's on its test period."""
+        manifest = self.scorer.manifest
+        const, own = manifest.baselines.get("const", {}).get("log_loss"), manifest.metrics.get("log_loss")
+        return None if const is None or own is None else const - own
+
     def score(self, columns: Mapping[str, NDArray[np.generic]]) -> Vector:
         """The model."""
-        return self.scorer.probability(self.scorer.encode(columns))
+        return self.scorer.label_probability(self.scorer.encode(columns))
 
     def matured(self) -> Matured:
         """Recent rows whose labels are mature, oldest first."""
@@ -221,4 +228,4 @@ def scored_frame(
     if frame.num_rows == 0:
         return frame.append_column(PREDICTION, pa.array([], type=pa.float64()))
     columns = {entry.name: column_values(frame[entry.name], entry.dtype) for entry in scorer.manifest.features}
-    return frame.append_column(PREDICTION, pa.array(scorer.probability(scorer.encode(columns))))
+    return frame.append_column(PREDICTION, pa.array(scorer.label_probability(scorer.encode(columns))))

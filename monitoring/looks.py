@@ -233,6 +233,7 @@ def drift_of(
         importance={entry.name: entry.importance for entry in material.scorer.manifest.features},
         labelled=material.labelled(),
         score=material.score,
+        worth=material.worth,
         entity=material.key,
         not_compared=left_out,
         with_evidently=with_evidently,
@@ -338,6 +339,7 @@ def _outcomes(parts: Parts, material: Material) -> list[Check]:
         length=length,
         least_share=parts.policy.least_cost_share,
         seed=parts.settings.training.seed,
+        worth=material.worth,
     )
 
 

@@ -162,7 +162,8 @@ def standing(
 
 def _wrong(failing: Sequence[Check], noticed: Sequence[Check], look: Look) -> str:
     if failing:
-        return f"Yes: {', '.join(check.name for check in failing)}. {failing[0].says}"
+        worst = max(failing, key=lambda check: check.cost_share or 0.0)
+        return f"Yes: {', '.join(check.name for check in failing)}. {worst.says}"
     unknown = [check.name for check in look.checks if check.state == State.UNKNOWN]
     blind = f" Not known: {', '.join(unknown)}." if unknown else ""
     if noticed:

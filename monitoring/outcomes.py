@@ -1,7 +1,10 @@
 """Real quality as labels mature: never counting the unknown as negative (`training.labels`).
 
-The newest window whose labels are all mature is set beside the mature rows before it that the model did not learn
-from. Outcome rate, residual and regret are compared with thresholds that are resampled like those of the inputs.
+The newest window whose labels are all mature is judged twice. Beside the mature rows before it that the model did not
+learn from: outcome rate, residual and regret with thresholds that are resampled like those of the inputs. And by the
+answers themselves: if they are right, outcomes lie around them by chance alone, however bad the rows before were too (a
+world that changed right after the training leaves no good ones). Chance is what drawing outcomes from the answers
+does, widened by how much more than that weeks differ.
 """
 
 from __future__ import annotations
@@ -26,8 +29,11 @@ from training.results import Metric, flatten
 
 Vector = NDArray[np.float64]
 
-# The rest of the 5 % that input drift leaves (`monitoring.thresholds.ALPHA`).
-ALPHA_OUTCOMES = 0.02
+# Half of what input drift leaves of the 5 % (`monitoring.thresholds.ALPHA`); the promise below takes the other half.
+ALPHA_OUTCOMES = 0.01
+# Normal quantile of 0.25 % in each tail of the residual, and chi-squared quantile (two degrees) of 0.5 % above.
+_Z_RESIDUAL, _CHI_SQUARED = 2.807, 10.597
+_FEWEST_STRETCHES = 8
 FEWEST_ROWS = 50
 FEWEST_OUTCOMES = 10
 _MOST_GROUPS = 12
@@ -77,7 +83,13 @@ class Matured:
 
 
 def check_outcomes(
-    matured: Matured, *, newest_from: datetime, length: timedelta, least_share: float, seed: int
+    matured: Matured,
+    *,
+    newest_from: datetime,
+    length: timedelta,
+    least_share: float,
+    seed: int,
+    worth: float | None = None,
 ) -> list[Check]:
     """Label drift, real quality, calibration and segments of the newest mature window.
 
@@ -87,6 +99,8 @@ def check_outcomes(
         length: Its length, and that of the stretches of the reference.
         least_share: Cost, as a share of what the model is worth, below which nothing fails.
         seed: Seed of every draw.
+        worth: What the model was proven to be worth: its log-loss below the base rate's on its test period; unset, or
+            not above 0: measured on the reference.
     """
     start = np.datetime64(newest_from.replace(tzinfo=None), "us")
     newest, before = (matured.rows(chosen) for chosen in (matured.as_of > start, matured.as_of <= start))
@@ -96,15 +110,68 @@ def check_outcomes(
     now, past = newest.one_each(seed=seed), _one_each_per_stretch(before, start, length, seed=seed)
     blocks = _stretch_of(past.as_of, start, length)
     alarms = _alarms(past, now, blocks, seed=seed)
-    reference_loss = float(log_loss_rows(past.label, np.full(len(past.label), past.label.mean())).mean())
-    advantage = max(reference_loss - float(log_loss_rows(past.label, past.probability).mean()), 1e-9)
-    quality = _quality(past, now, alarms["regret"], advantage, least_share=least_share)
+    promise = promised(now, past, blocks)
+    advantage = worth if worth is not None and worth > 0 else _advantage(past)
+    lost = alarms["regret"].rings or promise.evidence > _CHI_SQUARED
+    quality = _quality(past, now, promise, advantage, rings=lost, least_share=least_share)
+    apart = alarms["residual"].rings or abs(promise.residual) > _Z_RESIDUAL
     return [
         _label_drift(past, now, alarms["outcome"], quality),
         quality,
-        _calibration(now, alarms["residual"], advantage, least_share=least_share),
+        _calibration(now, advantage, rings=apart, least_share=least_share),
         check_segments(newest, seed=seed),
     ]
+
+
+@dataclass(frozen=True)
+class Promise:
+    """How far outcomes lie from what the answers promise.
+
+    Args:
+        residual: Sum of outcome less answer, in standard errors; above 0 more came than was expected.
+        lost: Log-loss a row that answers brought to these outcomes (slope and intercept) would have saved, less what
+            fitting two numbers saves by chance; >= 0. A model that is right loses nothing, too high or too low does.
+        evidence: Likelihood ratio of that, chi-squared with two degrees of freedom if the answers are right.
+        spread: How much more than independent outcomes stretches differ, >= 1; both tests are widened by it.
+    """
+
+    residual: float
+    lost: float
+    evidence: float
+    spread: float
+
+
+def promised(now: Matured, past: Matured, blocks: NDArray[np.int64]) -> Promise:
+    """Outcomes of a window against its own answers."""
+    from training.calibration import fit_calibration, logit
+
+    p = np.clip(now.probability, 1e-6, 1 - 1e-6)
+    spread, rows = _spread(past, blocks), len(p)
+    residual = float((now.label - p).sum()) / np.sqrt(spread * float((p * (1 - p)).sum()))
+    brought = fit_calibration("platt", logit(p), now.label).apply(logit(p))
+    saved = float((log_loss_rows(now.label, p) - log_loss_rows(now.label, brought)).sum())
+    return Promise(
+        residual=float(residual),
+        lost=max(0.0, saved - spread) / rows,
+        evidence=max(0.0, 2 * saved / spread),
+        spread=spread,
+    )
+
+
+def _spread(past: Matured, blocks: NDArray[np.int64]) -> float:
+    """Variance of the stretches' standardised residuals around their own mean, at least 1."""
+    scores = []
+    for block in np.unique(blocks):
+        p = past.probability[blocks == block]
+        variance = float((p * (1 - p)).sum())
+        if variance > 1:
+            scores.append(float((past.label[blocks == block] - p).sum()) / np.sqrt(variance))
+    return max(1.0, float(np.var(scores, ddof=1))) if len(scores) >= _FEWEST_STRETCHES else 1.0
+
+
+def _advantage(past: Matured) -> float:
+    base = float(log_loss_rows(past.label, np.full(len(past.label), past.label.mean())).mean())
+    return max(base - float(log_loss_rows(past.label, past.probability).mean()), 1e-9)
 
 
 def _too_few(rows: Matured, which: str) -> str | None:
@@ -159,14 +226,16 @@ def _label_drift(past: Matured, now: Matured, alarm: Alarm, quality: Check) -> C
     return Check(name="label drift", state=state, says=says, cause="outcome rate", figures=figures)
 
 
-def _quality(past: Matured, now: Matured, alarm: Alarm, advantage: float, *, least_share: float) -> Check:
-    """Log-loss beyond what the answers promised: fails if beyond chance and worse by enough to matter."""
-    regret = float(regret_rows(now.label, now.probability).mean())
-    share = max(0.0, regret - max(0.0, float(regret_rows(past.label, past.probability).mean()))) / advantage
+def _quality(
+    past: Matured, now: Matured, promise: Promise, advantage: float, *, rings: bool, least_share: float
+) -> Check:
+    """Log-loss that answers brought to the outcomes would save: fails if beyond chance and enough to matter."""
+    share = promise.lost / advantage
     figures = _figures(now, seed=0) | {f"{name}_before": value for name, value in _figures(past, seed=0).items()}
     said = f"AUC {figures['auc']:.3f} ({figures['auc_before']:.3f} before), log-loss {figures['log_loss']:.4f}"
-    if alarm.rings and share >= least_share:
-        says = f"{said}: it loses {regret:.4f} a row more than its answers promise, {share:.0%} of what it is worth."
+    figures |= {"lost": promise.lost, "evidence": promise.evidence, "spread": promise.spread}
+    if rings and share >= least_share:
+        says = f"{said}: it loses {promise.lost:.4f} a row to wrong answers, {share:.0%} of what it is worth."
         return Check(
             name="real quality",
             state=State.FAILS,
@@ -175,9 +244,9 @@ def _quality(past: Matured, now: Matured, alarm: Alarm, advantage: float, *, lea
             cost_share=min(1.0, share),
             figures=figures,
         )
-    state = State.NOTICE if alarm.rings else State.OK
-    says = f"{said}, as its answers promise." if not alarm.rings else f"{said}: changed, but no loss that matters."
-    cost = min(1.0, share) if alarm.rings else None
+    state = State.NOTICE if rings else State.OK
+    says = f"{said}, as its answers promise." if not rings else f"{said}: changed, but no loss that matters."
+    cost = min(1.0, share) if rings else None
     return Check(name="real quality", state=state, says=says, cause="regret", cost_share=cost, figures=figures)
 
 
@@ -186,7 +255,7 @@ def _figures(rows: Matured, *, seed: int) -> dict[str, float]:
     return {name: value for name, value in figures.items() if np.isfinite(value)}
 
 
-def _calibration(now: Matured, alarm: Alarm, advantage: float, *, least_share: float) -> Check:
+def _calibration(now: Matured, advantage: float, *, rings: bool, least_share: float) -> Check:
     """Mean answer against outcome rate, and what shifting all answers alike would save."""
     from training.calibration import fit_calibration, logit
 
@@ -202,10 +271,10 @@ def _calibration(now: Matured, alarm: Alarm, advantage: float, *, least_share: f
         f"shifting all answers alike would save {share:.0%} of what the model is worth."
     )
     state = State.OK
-    if alarm.rings:
+    if rings:
         state = State.FAILS if share >= least_share else State.NOTICE
     figures = {"expected": float(now.probability.mean()), "came": float(now.label.mean()), "saved": saved}
-    cost = share if alarm.rings else None
+    cost = share if rings else None
     return Check(name="calibration", state=state, says=says, cause="calibration", cost_share=cost, figures=figures)
 
 

@@ -177,7 +177,8 @@ def test_drift_that_costs_nothing_ends_in_a_recorded_ignore(changed_world: Small
     report = report_drift(
         frame, now, features=[SimpleNamespace(name="x", dtype="float", about="")], task="lead", seed=1,
         workspace=world.workspace, window=(end - timedelta(days=7), end), model_version="9", labelled=known,
-        score=lambda columns: 1 / (1 + np.exp(-(np.nan_to_num(columns["x"]) - 1))), with_evidently=False, recorded=False,
+        score=lambda columns: 1 / (1 + np.exp(-(np.nan_to_num(columns["x"]) - 1))), with_evidently=False,
+        recorded=False,
     )  # fmt: skip
     assert {column.name for column in report.drifted} == {"x", "probability"}
     look = Look(

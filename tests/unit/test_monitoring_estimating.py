@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -100,6 +101,15 @@ def score(columns) -> np.ndarray:
     return 1 / (1 + np.exp(-(x - 1)))
 
 
+@pytest.mark.parametrize("told", [0.1, 0.9], ids=["too low", "too high"])
+def test_answers_too_low_cost_and_answers_too_high_too(told: float) -> None:
+    frame, known = world(4_000, seed=8, blind=False)
+    wrong = replace(known, probability=np.where(frame["x"] > 1, told, known.probability))
+    shifted = frame.head(1_500).assign(x=lambda rows: rows["x"] + 0.8)
+    pair = pair_columns(frame, shifted, features=FEATURES)[0]
+    assert column_cost(pair, known.columns["x"], wrong, worth=0.0) > 0.01
+
+
 @pytest.mark.parametrize(("blind", "costs"), [(True, True), (False, False)])
 def test_a_shift_costs_only_where_the_model_is_wrong(blind: bool, costs: bool) -> None:
     frame, known = world(4_000, seed=8, blind=blind)
@@ -118,7 +128,7 @@ def test_a_column_gone_missing_costs_what_it_is_worth() -> None:
     assert worth["idle"] == 0.0
     gone = frame.head(1_000).assign(x=np.nan)
     pair = pair_columns(frame, gone, features=FEATURES)[0]
-    cost = column_cost(pair, known.columns["x"], regret_rows(known.label, known.probability), worth=worth["x"])
+    cost = column_cost(pair, known.columns["x"], known, worth=worth["x"])
     assert cost == pytest.approx(worth["x"], abs=0.01)
 
 
@@ -127,7 +137,9 @@ def test_a_new_category_costs_what_the_column_is_worth() -> None:
     now = pd.DataFrame({"kind": ["a"] * 50 + ["new"] * 50})
     pair = pair_columns(before, now, features=[SimpleNamespace(name="kind", dtype="category", about="")])[0]
     values = np.array(["a", "b"] * 200, dtype=object)
-    assert column_cost(pair, values, np.zeros(400), worth=0.2) == pytest.approx(0.1)
+    half = np.full(400, 0.5)
+    known = Labelled(probability=half, label=np.tile([0.0, 1.0], 200), entity=np.arange(400).astype(str), until=UNTIL)
+    assert column_cost(pair, values, known, worth=0.2) == pytest.approx(0.1)
 
 
 def test_too_few_labels_say_nothing_of_costs() -> None:
