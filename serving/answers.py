@@ -106,11 +106,43 @@ class LeadScore(_Scored, _LeadFigures):
     """How likely a lead is to convert, and why."""
 
 
+class Action(_Answer):
+    """Something the deal lacks that like deals had which were won more often: an association, not a proven effect."""
+
+    action: str = Field(description="Short name.")
+    text: str = Field(description="What to do, and how often like deals were won with it and without.")
+    gain: float = Field(description="Rise of the win probability that goes with it.")
+    gain_low: float = Field(description="Lower end of its interval.")
+    gain_high: float = Field(description="Upper end.")
+    deals_with: int = Field(description="Past deals that had it.")
+    deals_without: int = Field(description="Past deals that had not.")
+
+
 class _DealFigures(_Answer):
     opportunity_id: str = Field(description="The deal.")
-    win_probability: float = Field(ge=0, le=1, description="Calibrated probability of being won in `horizon_days`.")
+    win_probability: float = Field(ge=0, le=1, description="Calibrated probability of being won at any time.")
+    win_probability_in_horizon: float | None = Field(
+        None, description="The same within `horizon_days`; null from a model that knows no months."
+    )
+    loss_probability: float | None = Field(None, description="Probability of being lost at any time.")
     risk_level: str = Field(description="Grade of the risk of not winning it.")
     risk_score: float = Field(ge=0, le=100, description="100 x (1 - win_probability).")
+    won_in_month: list[float] | None = Field(
+        None, description="Probability of being won in each month (30 days) ahead."
+    )
+    lost_in_month: list[float] | None = Field(None, description="Probability of being lost in each month ahead.")
+    open_after_month: list[float] | None = Field(None, description="Probability of being open after each month ahead.")
+    expected_close_date: date | None = Field(None, description="Day it closes on, if it is won (median).")
+    close_date_earliest: date | None = Field(None, description="Beginning of the 80 % interval of that day.")
+    close_date_latest: date | None = Field(None, description="End of the 80 % interval.")
+    slip_probability: float | None = Field(
+        None, description="Probability of being open when the stated close date is over; null where none is stated."
+    )
+    expected_amount_usd: float | None = Field(None, description="What it brings if it is won, US dollars.")
+    amount_low_usd: float | None = Field(None, description="Lower end of the 80 % interval of that amount.")
+    amount_high_usd: float | None = Field(None, description="Upper end.")
+    expected_value_usd: float | None = Field(None, description="Expected amount times win probability, US dollars.")
+    actions: list[Action] | None = Field(None, description="At most three things that would help, the strongest first.")
 
 
 class DealProbability(_Scored, _DealFigures):

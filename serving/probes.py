@@ -30,7 +30,7 @@ def load_scorer(bundle: Path) -> Scorer:
 
     scorer = Scorer.load(bundle)
     columns, expected = stored_cases(bundle, rows=PROBED_ROWS)
-    got = scorer.probability(scorer.encode(columns)).tolist()
+    got = scorer.label_probability(scorer.encode(columns)).tolist()
     wrong = [
         (place, before, now)
         for place, (before, now) in enumerate(zip(expected, got, strict=True))

@@ -165,7 +165,7 @@ def write_reference(
     if count > REFERENCE_ROWS:
         chosen = np.sort(np.random.default_rng(seed).choice(count, REFERENCE_ROWS, replace=False))
     sample: dict[str, Any] = {name: np.asarray(columns[name])[chosen] for name in scorer.manifest.feature_names}
-    probability = scorer.probability(scorer.encode(sample))
+    probability = scorer.label_probability(scorer.encode(sample))
     arrays = {
         entry.name: pa.array(
             sample[entry.name], pa.string() if entry.dtype == "category" else pa.float64(), from_pandas=True

@@ -79,7 +79,7 @@ def test_the_reference_sample_is_scored_as_written(small_world: SmallWorld, task
     bundle = small_world.outcomes[task].bundle
     table, scorer = pq.read_table(bundle / "reference.parquet"), Scorer.load(bundle)
     columns = {name: table.column(name).to_pylist() for name in scorer.manifest.feature_names}
-    assert scorer.probability(scorer.encode(columns)) == pytest.approx(table.column("probability").to_numpy())
+    assert scorer.label_probability(scorer.encode(columns)) == pytest.approx(table.column("probability").to_numpy())
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_the_model_is_not_better_than_the_truth(small_world: SmallWorld, task: s
     position, expected = position[usable], joined[truth].to_numpy()[usable]
     label = labels.value[position]
     columns = {name: frame.column(name).take(position).to_pylist() for name in scorer.manifest.feature_names}
-    answered = scorer.probability(scorer.encode(columns))
+    answered = scorer.label_probability(scorer.encode(columns))
     entity = np.array(frame.column(key).take(position).to_pylist(), dtype=object)
     ours = evaluate(label, answered, entity=entity, seed=1)["log_loss"]
     oracle = evaluate(label, expected, entity=entity, seed=1)["log_loss"]
