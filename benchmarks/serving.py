@@ -6,7 +6,8 @@ It asks the demo's workspace (`make demo` first), all in one run on this machine
 score of one stored lead by id with five reasons a side; "new" means that every request is computed (no score is given
 again), "again" that scores are given again while nothing has changed, as a service does. The peer is `mlflow models
 serve` of the same model, which reads no features, gives no reasons and keeps no log. The limits are a FastAPI route
-that answers a constant of the same size, and the prediction alone in a loop. Load comes from wrk (Debian: wrk); where
+that answers a constant object of the same size (and, without a bar, one that answers ready bytes), and the prediction
+alone in a loop. Load comes from wrk (Debian: wrk); where
 it is not installed, from asyncio, which itself takes more than the services do.
 """
 
@@ -116,11 +117,12 @@ def single(home: Path, options: Options) -> Iterator[Row]:
             )
             closed_loop(url, paths, connections=8, seconds=2)
             for connections in CONNECTIONS:
-                found: dict[str, list[Any]] = {"ours": [], "peer": [], "bare": []}
+                found: dict[str, list[Any]] = {"ours": [], "peer": [], "bare": [], "bytes": []}
                 for _ in range(options.rounds):
                     asked = {"connections": connections, "seconds": options.seconds}
                     found["ours"].append(closed_loop(url, paths, **asked))
                     found["bare"].append(closed_loop(constant, ["/score"], **asked))
+                    found["bytes"].append(closed_loop(constant, ["/bytes"], **asked))
                     found["peer"].append(closed_loop(peer, ["/invocations"], body=mlflow_row, **asked))
                 yield from _compared(f"new, {connections} at once", found)
             yield Row("prediction alone, one row", f"{alone:,.0f}/s", limit="(itself)")
@@ -128,11 +130,12 @@ def single(home: Path, options: Options) -> Iterator[Row]:
     with ours(again, workspace) as (url, _, _), bare(body) as constant:
         closed_loop(url, paths, connections=8, seconds=options.seconds + 2)
         for connections in CONNECTIONS:
-            both = {"ours": [], "bare": []}
+            both = {"ours": [], "bare": [], "bytes": []}
             for _ in range(options.rounds):
                 asked = {"connections": connections, "seconds": options.seconds}
                 both["ours"].append(closed_loop(url, paths, **asked))
                 both["bare"].append(closed_loop(constant, ["/score"], **asked))
+                both["bytes"].append(closed_loop(constant, ["/bytes"], **asked))
             yield from _compared(f"again, {connections} at once", both)
 
 
@@ -163,6 +166,8 @@ def _compared(name: str, found: dict[str, list[Any]]) -> Iterator[Row]:
         bar=f">= {LEAST_OF_BARE}",
         passed=of_bare >= LEAST_OF_BARE,
     )
+    of_bytes = rate["ours"] / rate["bytes"]
+    yield Row(f"{name}: of ready bytes", f"{rate['ours']:,.0f}/s", limit=f"{rate['bytes']:,.0f}/s", ratio=of_bytes)
     is_alone = name.endswith(" 1 at once")
     bar = f"p99 < {MOST_P99_MS:.0f} ms" if is_alone else "no error"
     passed = errors == 0 and (not is_alone or p99 < MOST_P99_MS)

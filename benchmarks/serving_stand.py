@@ -23,14 +23,22 @@ from serving.run import running_service
 
 _OWN = ("predictions", "jobs", "serving", "stream", "features")
 _BARE = """
+import json
 import sys
+from typing import Any
 import uvicorn
 from fastapi import FastAPI, Response
 app = FastAPI()
 BODY = open(sys.argv[2], "rb").read()
 
+CONSTANT = json.loads(BODY)
+
 @app.post("/score")
-async def score() -> Response:
+async def score() -> dict[str, Any]:
+    return CONSTANT
+
+@app.post("/bytes")
+async def ready_bytes() -> Response:
     return Response(BODY, media_type="application/json")
 
 uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=False, log_level="error")
@@ -116,14 +124,14 @@ def ours(settings: Settings, workspace: Workspace) -> Iterator[tuple[str, float,
 
 @contextmanager
 def bare(body: bytes) -> Iterator[str]:
-    """A FastAPI application with one route that answers a constant."""
+    """A FastAPI application with routes that answer a constant: `/score` an object, `/bytes` ready bytes."""
     port = _free_port(47_000)
-    constant = tempfile.NamedTemporaryFile()
-    constant.write(body)
-    constant.flush()
-    process = subprocess.Popen([sys.executable, "-c", _BARE, str(port), constant.name])
-    with _until_ready(process, f"http://127.0.0.1:{port}/openapi.json"):
-        yield f"http://127.0.0.1:{port}"
+    with tempfile.NamedTemporaryFile() as constant:
+        constant.write(body)
+        constant.flush()
+        process = subprocess.Popen([sys.executable, "-c", _BARE, str(port), constant.name])
+        with _until_ready(process, f"http://127.0.0.1:{port}/openapi.json"):
+            yield f"http://127.0.0.1:{port}"
 
 
 @contextmanager

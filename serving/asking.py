@@ -22,7 +22,7 @@ _ABOUT = {
     403: "The caller's role or territory does not allow this.",
     404: "No such id.",
     408: "The body did not come whole in time.",
-    409: "The Idempotency-Key was used for another decision.",
+    409: "The Idempotency-Key was used for another decision; or a job has no result yet.",
     413: "The body is larger than 4 MB.",
     422: "A field is wrong; `errors` names it.",
     429: "The caller asks too often; `Retry-After` says when to try again.",

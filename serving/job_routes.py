@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.requests import ClientDisconnect
 
-from common.errors import InputError, UnavailableError
+from common.errors import InputError, SalienceError, UnavailableError
 from serving.access import SCOPED, ForbiddenError
 from serving.asking import asker_of, in_lane, problems
 from serving.jobs import Job, JobStarter
@@ -24,6 +24,13 @@ _ROWS_PER_PIECE = 5_000
 
 jobs = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], responses=problems(404))
 JobId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class NotFinishedError(SalienceError):
+    """A job's result is asked for before there is one."""
+
+    http_status = 409
+    title = "Not finished"
 
 
 class JobState(BaseModel):
@@ -100,13 +107,14 @@ async def get_job(request: Request, job_id: JobId) -> JobState:
     summary="Fetch a job's result",
     response_class=Response,
     responses={
+        **problems(404, 409),
         200: {
             "description": "The scores, one row per id that was found.",
             "content": {
                 PARQUET: {"schema": {"type": "string", "format": "binary"}},
                 "text/csv": {"schema": {"type": "string"}},
             },
-        }
+        },
     },
 )
 async def get_job_result(
@@ -124,7 +132,7 @@ async def get_job_result(
     if job.status == "failed":
         raise InputError(job.problem or "The job failed", field="job_id")
     if job.status != "done" or not path.is_file():
-        raise UnavailableError(
+        raise NotFinishedError(
             f"The job is {job.status}: {job.rows_done} of {job.rows or 'as yet uncounted'} rows",
             next_step=f"ask GET /api/v1/jobs/{job_id} until it is done",
         )

@@ -43,10 +43,11 @@ def serve(
         Exit code: 0 after a stop that was asked for.
 
     Raises:
-        InputError: if there is no such service.
+        InputError: if there is no such service, or others than this machine could call without a key.
         UnavailableError: if no port is free.
     """
     name = _service_name(service)
+    require_known_callers(settings)
     wanted = settings.serving.port if port is None else port
     listener = bind(settings.serving.host, wanted)
     listening = listening_on(listener, wanted)
@@ -91,6 +92,7 @@ def running_service(
     """
     wanted = settings.serving.port if port is None else port
     name = _service_name(service)
+    require_known_callers(settings)
     listener = bind(settings.serving.host, wanted)
     listening = listening_on(listener, wanted)
     workspace.root.mkdir(parents=True, exist_ok=True)
@@ -119,6 +121,31 @@ def running_service(
         yield listening.url
     finally:
         stop(process)
+
+
+def require_known_callers(settings: Settings) -> None:
+    """Refuse to listen where others than this machine can call, as long as nobody needs a key.
+
+    Raises:
+        InputError: if the host is not this machine's own and access is `local`.
+    """
+    host = settings.serving.host
+    if settings.access.mode == "local" and host != "localhost" and not _is_loopback(host):
+        raise InputError(
+            f"Without keys the services listen on this machine alone, not on {host}",
+            expected="127.0.0.1, or keys",
+            field="serving.host",
+            next_step="set SALIENCE_ACCESS__MODE=required and make a key: salience keys add NAME --role application",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def stop(process: subprocess.Popen[bytes]) -> int:

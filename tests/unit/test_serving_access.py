@@ -25,6 +25,7 @@ from serving.guard import Buckets, Guard
 from serving.keys import KeyFile
 from serving.rights import right_of
 from serving.routes import paths_of
+from serving.run import require_known_callers
 from serving.tokens import TokenReader
 
 ISSUER = "https://login.example.org"
@@ -241,6 +242,20 @@ def test_a_bucket_fills_again(monkeypatch: pytest.MonkeyPatch) -> None:
     now[0] = 2.0
     assert [bucket.take("a") for _ in range(3)] == [True, True, False]
     assert all(Buckets(0).take("a") for _ in range(100))
+
+
+@pytest.mark.parametrize(
+    ("host", "is_free"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("10.0.0.7", False), ("crm", False)],  # noqa: S104
+)
+def test_local_access_is_for_this_machine_alone(host: str, is_free: bool) -> None:
+    settings = Settings(serving=ServingSettings(host=host))
+    if is_free:
+        require_known_callers(settings)
+    else:
+        with pytest.raises(InputError, match="ACCESS__MODE=required"):
+            require_known_callers(settings)
+    require_known_callers(settings.model_copy(update={"access": AccessSettings(mode="required")}))
 
 
 # Tokens

@@ -156,10 +156,10 @@ def test_a_cancelled_job_is_gone_and_the_next_one_is_done(served: Stand, tmp_pat
     assert result(served, second).num_rows == 1
 
 
-def test_a_result_that_is_not_there_yet_is_503_that_says_how_far(served: Stand) -> None:
+def test_a_result_that_is_not_there_yet_is_409_that_says_how_far(served: Stand) -> None:
     job = submit(served, b"lead_id\na\n", CSV)
     response = served.client.get(f"/api/v1/jobs/{job['job_id']}/result")
-    assert response.status_code == 503
+    assert response.status_code == 409
     assert "waiting" in response.json()["detail"]
 
 
