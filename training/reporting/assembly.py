@@ -315,7 +315,7 @@ def _study(study: StudyResult, developed: Developed) -> StudyFacts:
     kinds = []
     for library in dict.fromkeys(trial.library for trial in study.trials):
         trials = [trial for trial in study.trials if trial.library == library]
-        losses = [trial.log_loss for trial in trials if trial.log_loss is not None and trial.state == "complete"]
+        losses = [trial.log_loss for trial in trials if trial.log_loss is not None]
         kinds.append(
             Kind(
                 library=library,

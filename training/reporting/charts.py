@@ -30,8 +30,8 @@ def reliability_plot(bins: Sequence[Bin], histogram: Histogram) -> str:
     predicted = np.array([each.predicted for each in bins])
     observed = np.array([each.observed for each in bins])
     ends = np.array([[each.observed - each.observed_low, each.observed_high - each.observed] for each in bins]).T
-    highest = max(len(histogram.counts) * histogram.width, *(each.observed_high for each in bins))
-    limit = min(1.0, 1.04 * highest)
+    # The few rows beyond are in the last bin's mean; room for them would push all others into a corner.
+    limit = min(1.0, max(1.25 * predicted.max(), 1.05 * max(each.observed_high for each in bins)))
     above.plot([0, limit], [0, limit], color=SOFT, linewidth=1, linestyle="--", label="came as expected")
     above.errorbar(
         predicted, observed, yerr=ends.clip(min=0), color=MARK, marker="o", markersize=4, linewidth=1.4, capsize=2.5,
@@ -171,7 +171,7 @@ def backtest_plot(points: Sequence[BacktestPoint]) -> str:
     axes.set_xlim(-0.3, len(points) - 0.7)
     _named_ticks(axes, [each.cutoff[:10] for each in points])
     _titles(axes, y="log-loss")
-    axes.legend(loc="best", frameon=False, fontsize=9, labelcolor=SOFT)
+    _legend(axes, above=True)
     return inline_svg(figure, name="backtest", about=f"Log-loss at {len(points)} cutoffs, beside the base rate")
 
 

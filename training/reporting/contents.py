@@ -221,7 +221,7 @@ class Kind:
     pruned: int
     """Trials stopped early because others were ahead."""
     best_log_loss: float | None
-    """Best log-loss on the tuning rows; null where no trial came to an end."""
+    """Best log-loss on the judging rows, of a trial stopped early the last one seen; null where there is none."""
     seconds: float
     """Time its trials took together."""
     is_winner: bool

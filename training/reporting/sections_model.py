@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from common.page_style import table
-from training.reporting.contents import Leak, Part, ReportContents
+from training.reporting.contents import Kind, Leak, Part, ReportContents
 from training.reporting.markup import bar, figure_cell, folded, picture, soft
 from training.reporting.words import percent
 
@@ -160,7 +160,7 @@ def study(contents: ReportContents) -> str:
         [
             [
                 (f"<b>{_kind(kind.library)}</b><small>chosen</small>" if kind.is_winner else _kind(kind.library)),
-                "" if kind.best_log_loss is None else f"{kind.best_log_loss:.5f}",
+                _loss(kind),
                 f"{kind.trials:,}",
                 f"{kind.pruned:,}",
                 f"{kind.seconds:,.0f} s",
@@ -181,12 +181,18 @@ def study(contents: ReportContents) -> str:
     reused = f", {found.reused} of them made earlier" if found.reused else ""
     params = ", ".join(f"{name} {value}" for name, value in found.params.items())
     return (
-        f"<p>{found.trials} trials{reused}, judged on the newest quarter of the past, never on the test rows.</p>"
+        f"<p>{found.trials} trials{reused}, judged on later parts of the past, never on the test rows.</p>"
         f"{kinds}"
         f"{soft(f'Chosen parameters: {escape(params)}') if params else ''}"
         f"{methods if found.calibrations else ''}"
         + soft("A calibration method with more parameters has to be better by a margin, or the simpler one stays.")
     )
+
+
+def _loss(kind: Kind) -> str:
+    if kind.best_log_loss is None:
+        return ""
+    return f"{kind.best_log_loss:.5f}" + ("<small>when stopped</small>" if kind.pruned == kind.trials else "")
 
 
 def _kind(library: str) -> str:
