@@ -14,6 +14,7 @@ from training.capacity import at_capacity, first_rows
 from training.classifier import Developed, develop
 from training.evaluation import evaluate
 from training.frame import Frame, Partition
+from training.labels import as_of_times
 from training.lead import lead_recipe
 from training.recipe import Context
 from training.results import Metric
@@ -191,7 +192,7 @@ def against_truth(judged: Judged, truth_file: Path, *, horizon_days: int, capaci
     table = pq.read_table(truth_file)
     if set(table.column("horizon_days").unique().to_pylist()) != {horizon_days}:
         raise ValueError(f"The truth is not of {horizon_days} days")
-    moments = table.column("as_of").cast("timestamp[us, tz=UTC]").cast("int64").to_numpy()
+    moments = as_of_times(table).astype(np.int64)
     keys = zip(table.column("lead_id").to_pylist(), moments.tolist(), strict=True)
     known = dict(zip(keys, table.column(TRUTH).to_numpy().tolist(), strict=True))
     asked = zip(judged.entity.tolist(), judged.as_of.astype("datetime64[us]").astype(np.int64).tolist(), strict=True)

@@ -14,8 +14,9 @@ Vector = NDArray[np.float64]
 _STEPS = 60
 _SWEEPS = 60
 _HALVINGS = 30
-# Rows from which curvature is taken. The gradient always sees all rows, so the solution does not depend on this.
-_CURVATURE_ROWS = 16_384
+# Rows from which curvature is taken, and rows per column. The gradient always sees all rows, so the solution does not
+# depend on this.
+_CURVATURE_ROWS, _ROWS_PER_COLUMN = 8_192, 8
 _FRESH_CURVATURE = 4
 _TOLERANCE = 1e-6
 
@@ -50,7 +51,7 @@ def fit_elastic_net(
     weights[0] = np.log(rate / (1 - rate))
     margin = np.full(len(label), weights[0])
     loss = _objective(margin, label, share, weights, ridge, lasso)
-    chosen = _curvature_rows(len(label))
+    chosen = _curvature_rows(len(label), max(_CURVATURE_ROWS, _ROWS_PER_COLUMN * count))
     part = np.asarray(design[chosen], dtype=np.float32)
     curvature = np.empty(0)
     for step in range(_STEPS):
@@ -74,10 +75,10 @@ def fit_elastic_net(
     return float(weights[0]), weights[1:]
 
 
-def _curvature_rows(count: int) -> NDArray[np.int64]:
-    if count <= _CURVATURE_ROWS:
+def _curvature_rows(count: int, most: int) -> NDArray[np.int64]:
+    if count <= most:
         return np.arange(count)
-    return np.sort(np.random.default_rng(0).choice(count, _CURVATURE_ROWS, replace=False))
+    return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
 
 
 def _objective(margin: Vector, label: Vector, share: Vector, weights: Vector, ridge: float, lasso: float) -> float:

@@ -20,7 +20,7 @@ from training.trees import OnRound, fit_trees
 
 Kind = Literal["lightgbm", "xgboost", "linear"]
 KINDS: tuple[Kind, ...] = ("lightgbm", "linear", "xgboost")
-SEARCH_VERSION = 2
+SEARCH_VERSION = 3
 """Part of a study's name: trials of another search cannot be continued."""
 
 MAX_ROUNDS = 400
@@ -123,7 +123,7 @@ def _suggest_linear(trial: Any) -> dict[str, Any]:
     return {
         "ridge_rows": trial.suggest_float("linear_ridge_rows", 0.3, 1_000.0, log=True),
         "lasso_rows": trial.suggest_float("linear_lasso_rows", 0.3, 60.0, log=True),
-        "segments": trial.suggest_int("linear_segments", 0, 8, step=2),
+        "segments": trial.suggest_int("linear_segments", 0, 6, step=2),
     }
 
 

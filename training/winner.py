@@ -68,7 +68,10 @@ def choose_winner(study: StudyResult, slices: Sequence[FitData], *, threads: int
         threads: Threads of a fit.
         seed: Seed of every fit.
     """
-    candidates = study.best_of
+    # A record from before the kinds were kept apart names the winner alone.
+    candidates = study.best_of or (
+        Candidate(kind=study.library, params=study.params, rounds=study.rounds, log_loss=study.log_loss),
+    )
     chosen = _blend(candidates, slices, threads=threads, seed=seed)
     weights, shift = chosen if chosen is not None else ((1.0, *(0.0 for _ in candidates[1:])), 0.0)
     kept = [(candidate, w) for candidate, w in zip(candidates, weights, strict=True) if w > 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -111,6 +112,11 @@ def test_the_best_stands_alone_where_the_others_add_nothing() -> None:
     winner = choose_winner(study_of(LINEAR, LIGHTGBM), slices("linear"), threads=1, seed=1)
     assert winner.library == "linear"
     assert winner.params == dict(LINEAR.params)
+
+
+def test_a_study_that_names_its_winner_alone_is_fitted_as_it_says() -> None:
+    bare = replace(study_of(LIGHTGBM), best_of=())
+    assert choose_winner(bare, slices("both"), threads=1, seed=1).parts == (LIGHTGBM,)
 
 
 def test_one_candidate_needs_no_comparison() -> None:
