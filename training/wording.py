@@ -12,6 +12,9 @@ import re
 from training.manifest import FeatureEntry
 
 _THOUSAND = 1000.0
+_LONG_ABOUT = 60
+# How a figure is computed; what it is about says more.
+_COMPUTED = re.compile(r"(Days|Share|Number|How|Mean|Most|Minutes|Amount|Events|The same)\b")
 _OWN_UNIT = "as in the source"
 _RARE = "rare or new"
 _SHARES = ("share", "probability", "rate")
@@ -210,7 +213,7 @@ def _missing(entry: FeatureEntry) -> str:
         ever = re.fullmatch(r"was (last|first) active \{value\} days ago", entry.phrase)
         if ever:
             return "was never active"
-    about = entry.theme
-    if entry.dtype == "category" or not about:
-        about = re.split(r"[;:.,]| as known ", entry.about, maxsplit=1)[0].strip()
+    about = re.split(r"[;:.,]| as known ", entry.about, maxsplit=1)[0].strip()
+    if entry.theme and (len(about) > _LONG_ABOUT or _COMPUTED.match(about)):
+        about = entry.theme
     return f"{about}: {'none so far' if means_never(entry) else 'not known'}"
