@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from training.agreement import measure_agreement
 from training.attribution import load_attribution, write_tables
+from training.brier import wilson
 from training.explanation import Explainer
 from training.like_rows import rate_bins, with_pushes
 from training.manifest import Band, FeatureEntry, Manifest
@@ -25,7 +26,6 @@ Vector = NDArray[np.float64]
 REFERENCE_FILE = "reference.parquet"
 REFERENCE_ROWS = 5_000
 _BANDS = 10
-_Z = 1.959964
 # Odds of a grade's least probability over the odds of the base rate.
 _GRADE_ODDS: dict[str, dict[str, float]] = {
     "lead": {"cold": 0.0, "warm": 1.0, "hot": 3.0},
@@ -55,7 +55,7 @@ def probability_bands(label: Vector, probability: Vector, entity: NDArray[Any]) 
         chosen = position == index
         if chosen.any():
             independent = len(set(entity[chosen].tolist()))
-            low, high = _wilson(float(label[chosen].mean()), independent)
+            low, high = wilson(float(label[chosen].mean()), independent)
             bands.append(
                 Band(
                     low=float(edges[index]),
@@ -67,13 +67,6 @@ def probability_bands(label: Vector, probability: Vector, entity: NDArray[Any]) 
                 )
             )
     return tuple(bands)
-
-
-def _wilson(rate: float, count: int) -> tuple[float, float]:
-    spread = _Z * np.sqrt(rate * (1 - rate) / count + _Z**2 / (4 * count**2))
-    scale = 1 + _Z**2 / count
-    middle = rate + _Z**2 / (2 * count)
-    return float(max(0.0, (middle - spread) / scale)), float(min(1.0, (middle + spread) / scale))
 
 
 def describe_features(
