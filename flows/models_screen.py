@@ -99,7 +99,8 @@ def print_comparison(name: str, found: Comparison) -> None:
     console = make_console()
     console.print(
         f"[bold]{escape(name)}[/]: version {found.first} against version {found.second} on the newest {found.rows:,} "
-        f"rows of {found.entities:,}, {found.since[:10]} to {found.until[:10]}, which neither has seen"
+        f"rows of {found.entities:,}, {found.since[:10]} to {found.until[:10]}, which neither has seen",
+        soft_wrap=True,
     )
     table = _table("", ("figure", f"version {found.first}", f"version {found.second}", "difference", "95 %", "better"))
     for pair in found.figures:
