@@ -94,6 +94,12 @@ def deal_recipe(source: Source, *, horizon_days: int | None = None, scoring: Sco
     def spine(history: Warehouse, until: datetime) -> pa.Table:
         from features.spines import deal_history_spine
 
+        # Scorecards and the like take what the protocol judges; the deal model learns from every week.
+        return deal_history_spine(history, mode=mode if scoring is not None else "weekly", until=until)
+
+    def judged(history: Warehouse, until: datetime) -> pa.Table:
+        from features.spines import deal_history_spine
+
         return deal_history_spine(history, mode=mode, until=until)
 
     def develop(context: Context, frame: Frame, partition: Partition) -> Developed:
@@ -121,4 +127,5 @@ def deal_recipe(source: Source, *, horizon_days: int | None = None, scoring: Sco
         scoring=scoring,
         develop=develop if scoring is None else None,
         protocols=protocols if scoring is None else None,
+        judged=judged if scoring is None and mode != "weekly" else None,
     )

@@ -87,6 +87,7 @@ def make_frame(
     horizon_days: int,
     cut: datetime,
     settle_days: int | None = None,
+    judged: NDArray[np.bool_] | None = None,
 ) -> Frame:
     """The frame of a training table (the spine's columns and the features').
 
@@ -98,15 +99,17 @@ def make_frame(
         horizon_days: Horizon of the label, in days.
         cut: Until when anything is known.
         settle_days: See `label_spine`.
+        judged: Rows that have a label; the others only teach models that need none of the horizon. None: all.
     """
     spine = table.select([outcome.key, "as_of"])
     labels: dict[datetime, Vector] = {}
 
     def label_at(moment: datetime) -> Vector:
         if moment not in labels:
-            labels[moment] = label_spine(
+            value = label_spine(
                 spine, warehouse, outcome=outcome, horizon_days=horizon_days, cut=moment, settle_days=settle_days
             ).value
+            labels[moment] = value if judged is None else np.where(judged, value, np.nan)
         return labels[moment]
 
     def outcomes_at(moment: datetime) -> Outcomes:

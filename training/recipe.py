@@ -36,6 +36,7 @@ class Recipe:
         outcome: What decides.
         horizon_days: Horizon of the label, in days.
         spine: Moments that were to be scored, until a time.
+        judged: Of these the moments that a protocol judges; None for all.
         by_entity: Whether past and test share no entity (public protocols with a row per entity or stage).
         test_from: Where the test begins, if the protocol says so.
         test_share: Share of the entities, newest first, that the protocol tests on.
@@ -54,6 +55,7 @@ class Recipe:
     test_from: datetime | None = None
     test_share: float | None = None
     stage: str | None = None
+    judged: Callable[[Warehouse, datetime], pa.Table] | None = None
     scoring: ScoringFile | None = None
     develop: Callable[[Context, Frame, Partition], Developed] | None = None
     protocols: Callable[[Context, Frame, Partition, Developed], Mapping[str, Mapping[str, Metric]]] | None = None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from common.clock import utc
 from common.errors import TooLittleDataError
@@ -198,12 +199,14 @@ def _partition(
         "specs": specs,
         "horizon_days": recipe.horizon_days,
         "cut": context.cut,
+        "judged": _judged(context, warehouse, table),
     }
     frame = make_frame(table, warehouse, **options)
     partition = _split(recipe, frame)
     if partition is not None and _is_enough(partition):
         return frame, partition, []
-    settle_days = _settle_days(table, warehouse, recipe, context.cut)
+    rows = table if options["judged"] is None else table.filter(pa.array(options["judged"]))
+    settle_days = _settle_days(rows, warehouse, recipe, context.cut)
     if settle_days is None or settle_days >= recipe.horizon_days:
         return frame, _required(partition), []
     settled = make_frame(table, warehouse, **options, settle_days=settle_days)
@@ -215,6 +218,18 @@ def _partition(
         f"{settle_days} days have passed and their outcome is known, so the slowest tenth of the outcomes is missing"
     )
     return settled, settled_partition, [warning]
+
+
+def _judged(context: Context, warehouse: Warehouse, table: pa.Table) -> NDArray[np.bool_] | None:
+    """Rows of the table that the source's protocol judges; None where it judges all."""
+    recipe = context.recipe
+    if recipe.judged is None:
+        return None
+    key = recipe.outcome.key
+    asked = recipe.judged(warehouse, context.cut)
+    pairs = set(zip(asked[key].to_pylist(), asked["as_of"].cast(pa.int64()).to_pylist(), strict=True))
+    found = zip(table[key].to_pylist(), table["as_of"].cast(pa.int64()).to_pylist(), strict=True)
+    return np.array([pair in pairs for pair in found], dtype=bool)
 
 
 def _required(partition: Partition | None) -> Partition:
