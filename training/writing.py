@@ -23,9 +23,10 @@ from training.frame import Frame, Partition
 from training.gate.holdout import WORTH, Holdout
 from training.manifest import Manifest
 from training.recipe import Context
-from training.reporting.assembly import ReportInputs, assemble
+from training.reporting.assembly import assemble
 from training.reporting.contents import ReportContents
 from training.reporting.figures import report_metrics
+from training.reporting.inputs import ReportInputs
 from training.reporting.page import write_report
 from training.results import Metric, TrainingResult, flatten
 from training.scoring.own import own_thresholds

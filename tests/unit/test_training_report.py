@@ -18,7 +18,7 @@ from common.page_style import STYLE
 from training.brier import Bin
 from training.probes import Finding
 from training.probes.acceptance import Acceptance
-from training.reporting.assembly import ReportInputs, assemble
+from training.reporting.assembly import assemble
 from training.reporting.charts import reliability_plot
 from training.reporting.contents import (
     Against,
@@ -31,6 +31,7 @@ from training.reporting.contents import (
 )
 from training.reporting.documents import read_report, report_json, report_json_schema
 from training.reporting.figures import report_metrics
+from training.reporting.inputs import ReportInputs
 from training.reporting.page import write_report
 from training.reporting.verdict import Evidence, judge
 from training.results import Metric

@@ -17,7 +17,7 @@ from training.frame import Frame, Partition, split_at
 from training.labels import LEAD_CONVERTED
 from training.manifest import Manifest
 from training.recipe import Context, Recipe
-from training.reporting.assembly import ReportInputs
+from training.reporting.inputs import ReportInputs
 
 HOSTILE = "<script>alert('$x_{1}$')</script>"
 SEED = 7

@@ -2,48 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.backtest import BacktestWindow
 from training.brier import calibration_by_month, decompose, reliability_bins
 from training.calibration import log_loss_rows
 from training.capacity import CHANCE, CURVE, SHARES, at_capacity, first_rows, gain_curve, share_of
 from training.classifier import Developed
 from training.evaluation import REPLICATES, as_metric, figure_replicates
-from training.frame import Frame, Partition
 from training.manifest import Manifest
 from training.probes.acceptance import Acceptance
-from training.recipe import Context
 from training.replay import replay_quarter
 from training.reporting import effects
 from training.reporting.contents import (
     Against,
     Answer,
-    BacktestPoint,
     Capacity,
     Grade,
     Histogram,
-    Kind,
     Leak,
     Part,
     ReportContents,
     SegmentNote,
-    StudyFacts,
 )
+from training.reporting.inputs import ReportInputs
+from training.reporting.run_facts import backtest_point, rebuild_commands, run_facts, study_facts
 from training.reporting.segmentation import report_segments
 from training.reporting.verdict import Evidence, judge
-from training.reporting.words import answer_words, note_sentence
-from training.resampling import count_distinct, entity_codes, resample
+from training.reporting.words import answer_words, known, note_sentence
+from training.resampling import resample
 from training.results import Metric
 from training.segment_bias import bias_notes, figures_by_segment
-from training.study import StudyResult
 
 Vector = NDArray[np.float64]
 
@@ -54,47 +47,6 @@ _EXPLAINED_ROWS = 1_500
 # A deal's exact contributions cost those of many rows.
 _EXPLAINED_DEALS = 500
 _BARS = 30
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportInputs:
-    """What a report is made from.
-
-    Args:
-        context: The run.
-        source: Name of the source.
-        frame: The frame.
-        partition: Past and test.
-        developed: The model and what it says.
-        manifest: Manifest of its bundle.
-        protocols: Figures on further protocols.
-        warnings: Findings a person should read, other than the probes'.
-        worth: What the outcome of each test row is worth; None where each counts 1.
-        worth_unit: Unit of `worth`.
-        versions: Versions of the libraries, by name.
-    """
-
-    context: Context
-    source: str
-    frame: Frame
-    partition: Partition
-    developed: Developed
-    manifest: Manifest
-    protocols: Mapping[str, Mapping[str, Metric]]
-    warnings: Sequence[str] = ()
-    worth: Vector | None = None
-    worth_unit: str | None = None
-    versions: Mapping[str, str] | None = None
-
-    @cached_property
-    def entity(self) -> NDArray[np.int64]:
-        """A number for the lead or deal of each test row; numbers are counted faster than names."""
-        return entity_codes(self.frame.entity[self.partition.test])
-
-    @property
-    def as_of(self) -> NDArray[np.datetime64]:
-        """Moment of each test row."""
-        return np.asarray(self.frame.as_of[self.partition.test])
 
 
 def assemble(inputs: ReportInputs) -> ReportContents:
@@ -130,7 +82,7 @@ def assemble(inputs: ReportInputs) -> ReportContents:
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         verdict=verdict,
         warnings=tuple(inputs.warnings),
-        facts=_facts(inputs),
+        facts=run_facts(inputs),
         answers=answers,
         against=against,
         protocols=tuple(Answer(name=name, words=name, figures=known(f)) for name, f in inputs.protocols.items()),
@@ -156,16 +108,11 @@ def assemble(inputs: ReportInputs) -> ReportContents:
         themes=themes,
         shapes=effects.shapes(features, developed.entries, developed.test_matrix, label, probability, entity),
         leaks=leaks,
-        backtest=tuple(_point(window) for window in developed.backtest),
-        study=_study(developed.study, developed),
+        backtest=tuple(backtest_point(window) for window in developed.backtest),
+        study=study_facts(developed.study, developed),
         reasons=dict(inputs.manifest.explanation),
-        rebuild=_rebuild(inputs),
+        rebuild=rebuild_commands(inputs),
     )
-
-
-def known(figures: Mapping[str, Metric]) -> dict[str, Metric]:
-    """The figures that are numbers."""
-    return {name: metric for name, metric in figures.items() if np.isfinite(metric.value)}
 
 
 def _answers(developed: Developed) -> tuple[Answer, ...]:
@@ -297,78 +244,3 @@ def _importance(inputs: ReportInputs) -> tuple[tuple[Part, ...], ...]:
     features = effects.feature_parts(entries, matrix, contributions)
     groups = effects.sums_by(effects.group_of, entries, contributions, features)
     return features, groups, effects.sums_by(effects.theme_title, entries, contributions, features)
-
-
-def _point(window: BacktestWindow) -> BacktestPoint:
-    return BacktestPoint(
-        cutoff=window.cutoff.isoformat(),
-        end=window.end.isoformat(),
-        past_rows=window.past_rows,
-        rows=window.rows,
-        calibration=window.calibration,
-        figures=known(window.metrics),
-        baselines={name: known(figures) for name, figures in window.baselines.items()},
-    )
-
-
-def _study(study: StudyResult, developed: Developed) -> StudyFacts:
-    kinds = []
-    for library in dict.fromkeys(trial.library for trial in study.trials):
-        trials = [trial for trial in study.trials if trial.library == library]
-        losses = [trial.log_loss for trial in trials if trial.log_loss is not None]
-        kinds.append(
-            Kind(
-                library=library,
-                trials=len(trials),
-                pruned=sum(trial.state == "pruned" for trial in trials),
-                best_log_loss=min(losses) if losses else None,
-                seconds=sum(trial.seconds for trial in trials),
-                is_winner=library == study.library,
-            )
-        )
-    return StudyFacts(
-        kinds=tuple(sorted(kinds, key=lambda kind: (kind.best_log_loss is None, kind.best_log_loss))),
-        trials=len(study.trials),
-        reused=study.reused,
-        params={name: _brief(value) for name, value in study.params.items()},
-        calibrations={name: loss for name, loss in developed.calibration_losses.items() if np.isfinite(loss)},
-        calibration=developed.calibration.method,
-    )
-
-
-def _brief(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _facts(inputs: ReportInputs) -> dict[str, str]:
-    context, partition, developed = inputs.context, inputs.partition, inputs.developed
-    thing = "leads" if context.recipe.task == "lead" else "deals"
-    tested = count_distinct(inputs.entity)
-    facts = {
-        "Source": f"{inputs.source}, known until {context.cut:%Y-%m-%d %H:%M} UTC",
-        "Question": f"does the {thing[:-1]} {'convert' if thing == 'leads' else 'close as won'} within "
-        f"{context.recipe.horizon_days} days?",
-        "Split": partition.about,
-        "Rows": f"{len(partition.past):,} to train, {len(partition.test):,} of {tested:,} {thing} to test",
-        "Model": f"{developed.model.library}"
-        + (f", {developed.model.rounds} rounds" if developed.model.rounds else "")
-        + f", {len(developed.entries)} features of {context.recipe.feature_service}",
-        "Calibration": developed.calibration.method,
-        "Frame": developed.fingerprint,
-    }
-    if inputs.versions:
-        facts["Versions"] = ", ".join(f"{name} {version}" for name, version in inputs.versions.items())
-    return facts
-
-
-def _rebuild(inputs: ReportInputs) -> tuple[str, ...]:
-    """Commands that make the model anew from its record, or train on the same past with the same seed."""
-    context = inputs.context
-    task, source = context.recipe.task, inputs.source
-    return (
-        "# The same model again, from its record; VERSION is the number in this file's name:",
-        f".venv/bin/salience models rebuild VERSION --model {task} --source {source}",
-        "# Or the same training, with what was known then:",
-        f"SALIENCE_AS_OF={context.cut.isoformat()} SALIENCE_TRAINING__SEED={context.settings.training.seed} "
-        f".venv/bin/salience train {task} --source {source} --trials {context.trials}",
-    )

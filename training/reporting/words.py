@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 from training.results import Metric
 from training.segment_bias import BiasNote
 
@@ -83,3 +86,8 @@ def signed_count(value: float) -> str:
         ('0', '+13')
     """
     return f"{round(value):+,d}" if round(value) else "0"
+
+
+def known(figures: Mapping[str, Metric]) -> dict[str, Metric]:
+    """The figures that are numbers."""
+    return {name: metric for name, metric in figures.items() if math.isfinite(metric.value)}
