@@ -6,8 +6,8 @@
 split, study, the winner's fits (rounds, cross-fits, the final one), calibration, evaluation beside the baselines,
 explanation tables, bundle. The peer is the time within the libraries' own training calls of that very run (LightGBM's
 and XGBoost's `train`, the regression's solver), the same fits with the same parameters; the metric that we evaluate
-within them counts as ours. The ratio is the whole over the fits. A bare LightGBM fit by hand on the same rows stands
-beside, with the same fit through our own door, and both peaks of memory.
+within them counts as ours. The ratio is the whole over the fits, binning included. A bare LightGBM fit by hand on the
+same rows stands beside, with the same fit through our own door, and both peaks of memory.
 
 **Reasons.** The peer is a bare predict of the same model on the same rows, the limit what the library takes for its own
 Shapley values. "Values" are contributions by theme, what the library's call gives; "in words" is the whole of an

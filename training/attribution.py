@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -62,11 +63,19 @@ class Columns:
 
     def by_column(self, contributions: Matrix) -> Matrix:
         """Contributions of features (n_rows, n_features) summed by column."""
-        return _summed(contributions, self.column_of_feature, len(self.group_of_column))
+        return np.asarray(contributions @ self._columns, dtype=np.float64)
 
     def by_theme(self, columns: Matrix) -> Matrix:
         """Contributions of columns summed by theme."""
-        return _summed(columns, self.theme_of_column, len(self.themes))
+        return np.asarray(columns @ self._themes, dtype=np.float64)
+
+    @cached_property
+    def _columns(self) -> Matrix:
+        return _one_hot(self.column_of_feature, len(self.group_of_column))
+
+    @cached_property
+    def _themes(self) -> Matrix:
+        return _one_hot(self.theme_of_column, len(self.themes))
 
     def by_group(self, columns: Matrix, group: str) -> Matrix:
         """Contributions of the columns of one group, summed, shape (n_rows,)."""
@@ -74,10 +83,10 @@ class Columns:
         return np.asarray(columns[:, chosen].sum(axis=1), dtype=np.float64)
 
 
-def _summed(values: Matrix, target: NDArray[np.int64], width: int) -> Matrix:
-    one_hot = np.zeros((len(target), width))
-    one_hot[np.arange(len(target)), target] = 1.0
-    return np.asarray(values @ one_hot, dtype=np.float64)
+def _one_hot(target: NDArray[np.int64], width: int) -> Matrix:
+    found = np.zeros((len(target), width))
+    found[np.arange(len(target)), target] = 1.0
+    return found
 
 
 class Attribution(Protocol):
