@@ -23,7 +23,7 @@ from serving.fast_lane import TEMPLATES, FastLane
 from serving.guard import Guard, OverloadError, TooManyRequestsError
 from serving.metrics import ServiceMetrics
 from serving.problems import MEDIA_TYPE, Problem, headers_of, problem, problem_of
-from serving.rights import FILE_PATHS, MAX_BODY_BYTES, right_of, takes_files
+from serving.rights import FILE_PATHS, MAX_BODY_BYTES, right_of
 
 OTHER_PATH = "/{other}"
 BODY_SECONDS = 15.0
@@ -123,7 +123,8 @@ class Boundary:
             body = self._lane.answer(asked, exchange, caller, guard.territories)
             await exchange.answer(body)
             return
-        receive = _bounded(receive, exchange, is_file=takes_files(label))
+        is_file = self._files is not None and label in FILE_PATHS
+        receive = _by_pieces(receive, exchange) if is_file else await _whole(receive, exchange, guard)
         # BentoML's metrics read `path`, its router comes later: `RealPath` puts the real one back in between.
         inner = {**scope, "path": label, _REAL_PATH: scope["path"]}
         inner["state"] = {
@@ -135,7 +136,7 @@ class Boundary:
         }
         guard.waiting += 1
         try:
-            if self._files is not None and label in FILE_PATHS:
+            if self._files is not None and is_file:
                 await self._files({**inner, "path": scope["path"]}, receive, exchange.send)
             else:
                 await self.app(inner, receive, exchange.send)
@@ -151,34 +152,59 @@ class Boundary:
         return self._lane.asked(scope)
 
 
-def _bounded(receive: Receive, exchange: _Exchange, *, is_file: bool) -> Receive:
-    """`receive`, which raises where a body is too large or does not come."""
+async def _whole(receive: Receive, exchange: _Exchange, guard: Guard) -> Receive:
+    """A `receive` that gives the whole body at once: who sends slowly keeps nobody else waiting.
+
+    Raises:
+        BodyTooLargeError: if it has more bytes than are read.
+        BodyTooSlowError: if it does not come in time.
+        OverloadError: if too many bytes of bodies are held already.
+    """
     if not exchange.has_body:
         return receive
-    if not is_file and exchange.body_bytes > MAX_BODY_BYTES:
+    if exchange.body_bytes > MAX_BODY_BYTES:
         raise BodyTooLargeError(f"The body has {exchange.body_bytes} bytes; at most {MAX_BODY_BYTES} are read")
-    got, until = 0, time.monotonic() + BODY_SECONDS
-    is_whole = False
+    pieces: list[bytes] = []
+    got, until, is_more = 0, time.monotonic() + BODY_SECONDS, True
+    try:
+        while is_more:
+            message = await _in_time(receive, max(0.001, until - time.monotonic()))
+            if message["type"] == "http.disconnect":
+                raise BodyTooSlowError("The client went before its body was whole")
+            piece = message.get("body", b"")
+            is_more = message.get("more_body", False)
+            pieces.append(piece)
+            got += len(piece)
+            guard.hold(len(piece))
+            if got > MAX_BODY_BYTES:
+                raise BodyTooLargeError(f"The body has more than {MAX_BODY_BYTES} bytes")
+    finally:
+        guard.hold(-got)
+    body: Message | None = {"type": "http.request", "body": b"".join(pieces), "more_body": False}
 
-    async def bounded() -> Message:
-        nonlocal got, is_whole
-        if is_whole:
-            # After the body the application waits for the client to go, however long that takes.
-            return await receive()
-        left = BODY_SECONDS if is_file else max(0.001, until - time.monotonic())
-        try:
-            message = await asyncio.wait_for(receive(), left)
-        except TimeoutError:
-            exchange.broken = BodyTooSlowError(f"The body did not come whole within {BODY_SECONDS:.0f} seconds")
-            raise exchange.broken from None
-        got += len(message.get("body", b""))
-        is_whole = not message.get("more_body", False)
-        if not is_file and got > MAX_BODY_BYTES:
-            exchange.broken = BodyTooLargeError(f"The body has more than {MAX_BODY_BYTES} bytes")
-            raise exchange.broken
-        return message
+    async def given() -> Message:
+        nonlocal body
+        told, body = body, None
+        # After the body the application waits for the client to go, however long that takes.
+        return await receive() if told is None else told
 
-    return bounded
+    return given
+
+
+def _by_pieces(receive: Receive, exchange: _Exchange) -> Receive:
+    """A `receive` for a file, of any size: no two pieces may lie too far apart."""
+
+    async def given() -> Message:
+        return await _in_time(receive, BODY_SECONDS) if exchange.has_body and not exchange.answered else await receive()
+
+    return given
+
+
+async def _in_time(receive: Receive, seconds: float) -> Message:
+    try:
+        return await asyncio.wait_for(receive(), seconds)
+    except TimeoutError:
+        raise BodyTooSlowError(f"The body did not come whole within {BODY_SECONDS:.0f} seconds") from None
 
 
 class RealPath:
@@ -207,8 +233,6 @@ class _Exchange:
         self.has_body = self.body_bytes > 0 or b"transfer-encoding" in self.headers
         self.answered = False
         self.status = 500
-        # What FastAPI would hide: it answers any error while reading a body with a 400 of its own.
-        self.broken: SalienceError | None = None
         self._scope = scope
         self._send = send
         self._replaced: tuple[int, dict[str, str]] | None = None
@@ -236,7 +260,7 @@ class _Exchange:
             headers = {key.decode().lower(): value.decode("latin-1") for key, value in message["headers"]}
             self.status = message["status"]
             is_problem = headers.get("content-type", "").startswith(MEDIA_TYPE)
-            if self.broken is not None or (message["status"] >= 400 and not is_problem):
+            if message["status"] >= 400 and not is_problem:
                 kept = {key: value for key, value in headers.items() if key == "allow"}
                 self._replaced = (message["status"], kept)
                 return
@@ -245,9 +269,6 @@ class _Exchange:
             if not message.get("more_body", False):
                 status, headers = self._replaced
                 self._replaced = None
-                if self.broken is not None:
-                    await self.fail_with(self.broken)
-                    return
                 await self.fail(status, self._words(status, headers), headers=headers)
             return
         self.answered = True

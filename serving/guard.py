@@ -25,6 +25,7 @@ _MOST_CLIENTS = 10_000
 _BEAT_SECONDS = 0.1
 _MOST_LAG_SECONDS = 1.0
 _FAILURES_PER_MINUTE = 60
+_MOST_HELD_BYTES = 64 * 2**20
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Guard:
         self.territories = territories or Territories()
         self.max_waiting = settings.serving.max_waiting
         self.waiting = 0
+        self._held = 0
         self._clients = Buckets(settings.serving.rate_per_minute)
         # Guessing keys is slowed down whatever the limit of good requests is.
         self._strangers = Buckets(_FAILURES_PER_MINUTE)
@@ -137,6 +139,16 @@ class Guard:
                 raise OverloadError("More requests come than this worker answers", next_step="wait, or add workers")
         if self.waiting >= self.max_waiting:
             raise OverloadError(f"{self.waiting} requests wait already", next_step="wait, or add workers")
+
+    def hold(self, count: int) -> None:
+        """Count bytes of bodies that are still coming, or let go of them.
+
+        Raises:
+            OverloadError: if too many are held.
+        """
+        self._held += count
+        if count > 0 and self._held > _MOST_HELD_BYTES:
+            raise OverloadError("Too many large bodies come at once", next_step="wait, or send them one after another")
 
     def refresh(self) -> None:
         """Read again what may have changed; for the thread that follows."""

@@ -41,8 +41,3 @@ def right_of(method: str, label: str) -> Right:
         label: Its path template.
     """
     return _NEEDS.get((method, label), "observe")
-
-
-def takes_files(label: str) -> bool:
-    """Whether a path takes bodies of any size, which go to disk as they come."""
-    return label in FILE_PATHS

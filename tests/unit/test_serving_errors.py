@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,9 @@ from typing import Any
 import pytest
 from serving_stand_ins import Stand, stand
 
+from common.settings import Settings
 from serving.boundary import MAX_BODY_BYTES, OTHER_PATH, Boundary
+from serving.guard import Guard, OverloadError
 from serving.problems import field_path
 
 LEAD = {"lead_created_at": "2025-01-01T00:00:00Z"}
@@ -193,3 +197,87 @@ def test_field_path_is_the_senders() -> None:
     assert field_path(("body", "lead", "employee_count")) == "lead.employee_count"
     assert field_path(("query", "ids")) == "ids"
     assert field_path(("body",)) == "body"
+
+
+def in_pieces(
+    served: Stand, pieces: list[bytes], *, pause: float = 0.0, headers: Any = ()
+) -> tuple[int, dict[str, Any]]:
+    """Send a body in pieces, as a slow client does; gives the status and the problem."""
+    waiting = list(pieces)
+    told: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(pause)
+        if not waiting:
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": waiting.pop(0), "more_body": True}
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/v1/leads/scores/batch",
+        "query_string": b"",
+        "headers": [(b"transfer-encoding", b"chunked"), *headers],
+        "client": ("127.0.0.1", 1),
+    }
+    asyncio.run(served.client.app(scope, receive, send))
+    return told[0]["status"], json.loads(told[1]["body"])
+
+
+def test_a_body_that_comes_too_slowly_is_given_up(served: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.boundary.BODY_SECONDS", 0.1)
+    status, found = in_pieces(served, [b" "] * 1_000, pause=0.02)
+    assert (status, found["title"]) == (408, "Request timeout")
+    assert served.client.post("/api/v1/leads/a/score").status_code == 200
+
+
+def test_a_body_that_does_not_say_its_length_is_measured(served: Stand) -> None:
+    status, found = in_pieces(served, [b" " * 1_000_000] * 6)
+    assert (status, found["title"]) == (413, "Content too large")
+
+
+def test_a_client_that_goes_is_no_defect(served: Stand, caplog: pytest.LogCaptureFixture) -> None:
+    status, _ = in_pieces(served, [b"{"])
+    assert status == 408
+    assert caplog.text == ""
+
+
+def test_too_many_large_bodies_at_once_are_turned_away(served: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.guard._MOST_HELD_BYTES", 1_500_000)
+    status, found = in_pieces(served, [b" " * 1_000_000] * 2)
+    assert (status, found["title"]) == (503, "Overloaded")
+    status, _ = in_pieces(served, [b" " * 1_000_000])
+    assert status == 408
+
+
+def test_a_full_service_turns_away_at_once_and_says_when_to_come_back(served: Stand) -> None:
+    guard = served.client.app.guard
+    guard.waiting = guard.max_waiting
+    try:
+        response = served.client.post("/api/v1/leads/scores/batch", json={"ids": ["a"]})
+        problem_of(response, 503)
+        assert response.headers["retry-after"]
+    finally:
+        guard.waiting = 0
+
+
+def test_a_lagging_loop_turns_away_a_share_that_grows_with_the_lag(served: Stand) -> None:
+    guard = Guard(Settings())
+
+    async def share(lag: float) -> float:
+        guard._lag, guard._shed = lag, 0.0
+        refused = 0
+        for _ in range(100):
+            try:
+                guard.require_room()
+            except OverloadError:
+                refused += 1
+        return refused / 100
+
+    async def shares() -> list[float]:
+        return [await share(lag) for lag in (0.0, 0.9, 2.0, 10.0)]
+
+    assert asyncio.run(shares()) == pytest.approx([0.0, 0.0, 0.5, 0.9], abs=0.02)
