@@ -137,7 +137,7 @@ class Slow:
 
 def test_an_answer_beyond_the_budget_keeps_it_out(scorer: Scorer, world: tuple[Holdout, np.ndarray]) -> None:
     holdout, truth = world
-    slow = Scorer(scorer.manifest, Slow(scorer._model, 0.06))
+    slow = Scorer(scorer.manifest, Slow(scorer._model, 0.06), scorer._attribution)
     few = replace(
         holdout,
         columns={name: v[:6] for name, v in holdout.columns.items()},
@@ -266,7 +266,7 @@ def _spoil(name: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("spoilt", "reason"),
     [
-        ("model text cut", "Version 2 cannot be asked"),
+        ("model text cut", "was cut short"),
         ("model gone", "Version 2 cannot be asked"),
         ("manifest no JSON", "Version 2 cannot be asked: JSONDecodeError"),
         ("manifest of another shape", "Version 2 cannot be asked"),
