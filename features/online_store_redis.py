@@ -66,11 +66,13 @@ class RedisRows:
     Args:
         address: `host:port,option=value,...`, as Feast writes it; options are those of `redis.Redis`.
         project: Only rows of this project are seen.
+        is_patient: Whether to wait for a server that is away, as a materialization does; a request has no time for it.
     """
 
-    def __init__(self, address: str, *, project: str) -> None:
+    def __init__(self, address: str, *, project: str, is_patient: bool = True) -> None:
         self.project = project
         self._options = _parse(address)
+        self._is_patient = is_patient
         self._opened: Any = None
 
     def prepare(self, view: str) -> None:
@@ -156,7 +158,7 @@ class RedisRows:
         if self._opened is None:
             import redis
 
-            self._opened = redis.Redis(**self._options)
+            self._opened = redis.Redis(**(self._options if self._is_patient else _impatient() | self._options))
         return self._opened
 
     def _hash(self, view: str) -> bytes:
@@ -165,6 +167,14 @@ class RedisRows:
 
     def _layouts(self, view: str) -> bytes:
         return self._hash(view) + b":layouts"
+
+
+def _impatient() -> dict[str, Any]:
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    # Tried once more, for a connection that the server closed meanwhile.
+    return {"socket_timeout": 1.0, "socket_connect_timeout": 0.5, "retry": Retry(NoBackoff(), 1)}
 
 
 def _script_arguments(packed: PackedRows) -> Iterator[tuple[bytes, bytes, bytes]]:

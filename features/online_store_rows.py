@@ -143,15 +143,21 @@ class LayoutBook:
         return known
 
 
-def open_rows(workspace: Workspace, online_store: OnlineStoreSettings) -> RowStore:
-    """The rows of a workspace's online store, without Feast: its import costs a second that reading can do without."""
+def open_rows(workspace: Workspace, online_store: OnlineStoreSettings, *, is_patient: bool = True) -> RowStore:
+    """The rows of a workspace's online store, without Feast: its import costs a second that reading can do without.
+
+    Args:
+        workspace: Whose.
+        online_store: Which kind of store, and where.
+        is_patient: Whether to wait for a server that is away.
+    """
     from features.definitions import online_database, project_of
 
     project = project_of(workspace)
     if online_store.kind == "redis":
         from features.online_store_redis import RedisRows
 
-        return RedisRows(online_store.redis_address, project=project)
+        return RedisRows(online_store.redis_address, project=project, is_patient=is_patient)
     from features.online_store_sqlite import SqliteRows
 
     return SqliteRows(online_database(workspace), project=project)

@@ -108,7 +108,7 @@ def _open_features(settings: Settings, workspace: Workspace, warehouse: Warehous
     from features.repository import FeatureRepository
 
     repository = FeatureRepository(workspace, warehouse, settings.online_store)
-    return StoredFeatures(repository, open_rows(workspace, settings.online_store))
+    return StoredFeatures(repository, open_rows(workspace, settings.online_store, is_patient=False))
 
 
 def _open_forecasts(workspace: Workspace) -> Forecasts:

@@ -34,6 +34,8 @@ FORECAST_VALID = timedelta(hours=24)
 SCORED = ("lead", "deal")
 CACHED_SCORES = 4_000
 _CHUNK_IDS = 500
+_SLOW_SECONDS, _LEFT_ALONE_SECONDS = 0.2, 1.0
+"""A store that takes so long to fail is not asked again for so long: requests would pile up behind it."""
 
 logger = logging.getLogger(__name__)
 
@@ -190,6 +192,7 @@ class Engine:
         self._clock_at: float | None = None
         self._last_known = LastKnown()
         self._trends: dict[str, Any] = {}
+        self._store_from = 0.0
 
     def follow(self, stop: threading.Event, *, every_seconds: float = FOLLOW_SECONDS) -> None:
         """Follow the registry's aliases and the warehouse's clock until `stop` is set."""
@@ -475,19 +478,33 @@ class Engine:
     def _service(self, champion: Champion) -> str:
         return champion.scorer_or_raise().manifest.feature_service
 
+    def _away(self, began: float) -> None:
+        """Note that the store could not be read: if that took its time, it is left alone for a moment."""
+        now = time.monotonic()
+        if now - began > _SLOW_SECONDS:
+            self._store_from = now + _LEFT_ALONE_SECONDS
+
     def _cached(self, key: tuple[str, str, str], model: Champion, *, now: datetime, wall: datetime) -> Scored | None:
+        began = time.monotonic()
+        if began < self._store_from:
+            return None
         try:
             return self.cache.get(
                 key, version=model.version, now=now, wall=wall, is_unchanged=self.features.is_unchanged
             )
         except away_errors():
             # Reading will meet the same, and knows what to do about it.
+            self._away(began)
             return None
 
     def _read(self, service: str, ids: list[str], *, now: datetime) -> tuple[Reading, bool]:
+        began = time.monotonic()
         try:
+            if began < self._store_from:
+                raise UnavailableError("The feature store did not answer a moment ago")
             reading = self.features.read(service, ids, at=now)
         except away_errors() as error:
+            self._away(began)
             known = self._last_known.recall(service, ids)
             if known is not None:
                 logger.warning("feature store away (%s); answered from the last known features", type(error).__name__)

@@ -221,3 +221,25 @@ def test_documentation_page_needs_no_other_machine(served: Stand) -> None:
     assert "404" in score["responses"]
     assert "employee_count" in spec["components"]["schemas"]["LeadRow"]["properties"]
     assert "disqualified_reason" not in spec["components"]["schemas"]["LeadRow"]["properties"]
+
+
+def test_a_store_that_hangs_is_left_alone_for_a_moment(served: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    served.client.post("/api/v1/leads/a/score")
+    now, reads = [100.0], list[float]()
+    monkeypatch.setattr("serving.engine.time.monotonic", lambda: now[0])
+
+    def hanging(_service: str, _ids: Any, *, at: datetime) -> Any:
+        reads.append(now[0])
+        now[0] += 0.5
+        raise TimeoutError
+
+    served.engine.cache.clear()
+    monkeypatch.setattr(served.features, "read", hanging)
+    for _ in range(3):
+        answer = served.client.post("/api/v1/leads/a/score").json()
+        assert answer["features"]["is_last_known"] is True
+    assert served.client.post("/api/v1/leads/b/score").status_code == 503
+    assert len(reads) == 1
+    now[0] += 1.5
+    served.client.post("/api/v1/leads/a/score")
+    assert len(reads) == 2
