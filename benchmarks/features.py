@@ -94,11 +94,11 @@ class Sizes:
 QUICK = Sizes(
     view_rows=250_000,
     asked=50_000,
-    entities=100_000,
+    entities=50_000,
     feast_entities=3_000,
     reads=1_000,
     events=3_000,
-    runs=2,
+    runs=1,
     turns=1,
     is_complete=False,
 )
