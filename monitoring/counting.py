@@ -161,4 +161,4 @@ def _wasserstein(p: FloatArray, q: FloatArray, position: FloatArray) -> FloatArr
 def _jensen_shannon(p: FloatArray, q: FloatArray) -> FloatArray:
     middle = (p + q) / 2
     terms = sum(np.where(side > 0, side * np.log(np.where(side > 0, side / middle, 1.0)), 0.0) for side in (p, q))
-    return np.sqrt(np.maximum(np.asarray(terms).sum(axis=1) / 2, 0.0))
+    return np.asarray(np.sqrt(np.maximum(np.asarray(terms).sum(axis=1) / 2, 0.0)))

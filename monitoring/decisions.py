@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from common.clock import parse_moment, utc
@@ -69,7 +69,8 @@ class DecisionLog(PromotionLog):
 
     def add(self, step: Step) -> None:
         """Append a step; two processes may do so at once."""
-        self.append(step)  # type: ignore[arg-type] - any dataclass of JSON values makes a line
+        # Any dataclass of JSON values makes a line.
+        self.append(cast("Any", step))
 
     def steps(self, *, report_id: str | None = None, step: str | None = None) -> Iterator[Step]:
         """The steps, oldest first, of one report or kind if asked.

@@ -286,7 +286,7 @@ def _blocks(as_of: pd.Series[Any], *, window: tuple[datetime, datetime] | None, 
     if window is None:
         raise InputError("Stretches are counted back from the reference window's end", field="reference_window")
     back = (pd.Timestamp(utc(window[1])) - pd.to_datetime(as_of, utc=True)).dt.total_seconds().to_numpy()
-    return np.floor(back / stretch.total_seconds()).astype(np.int64)
+    return np.asarray(np.floor(back / stretch.total_seconds()), dtype=np.int64)
 
 
 def _choose(

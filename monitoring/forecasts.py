@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -83,7 +83,8 @@ def accuracy_table(rows: pd.DataFrame) -> list[dict[str, Any]]:
     origin = pd.to_datetime(rows["origin"], utc=True)
     months = rows["period"].map(start) - (origin.dt.year * 12 + origin.dt.month - 1)
     table = []
-    for (level, horizon), group in rows.assign(horizon=months).groupby(["level", "horizon"], sort=False):
+    for key, group in rows.assign(horizon=months).groupby(["level", "horizon"], sort=False):
+        level, horizon = cast("tuple[Any, Any]", key)
         table.append({"level": str(level), "horizon_months": int(horizon), **_errors(group)})
     return table
 

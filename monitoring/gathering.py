@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -106,7 +106,7 @@ class Material:
 
     def score(self, columns: Mapping[str, NDArray[np.generic]]) -> Vector:
         """The model."""
-        return self.scorer.label_probability(self.scorer.encode(columns))
+        return self.scorer.label_probability(self.scorer.encode(cast("Mapping[str, Any]", columns)))
 
     def matured(self) -> Matured:
         """Recent rows whose labels are mature, oldest first."""

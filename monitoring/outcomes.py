@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from monitoring.checks import Check, State, unknown
 from monitoring.columns import pair_columns
 from monitoring.cost import regret_rows
-from monitoring.thresholds import Alarm, calibrate
+from monitoring.thresholds import calibrate
 from training.calibration import log_loss_rows
 from training.evaluation import evaluate
 from training.results import Metric, flatten
@@ -104,19 +104,23 @@ def check_outcomes(
     """
     start = np.datetime64(newest_from.replace(tzinfo=None), "us")
     newest, before = (matured.rows(chosen) for chosen in (matured.as_of > start, matured.as_of <= start))
-    refusal = _too_few(newest, "The newest mature window") or _too_few(before, "The mature rows before it")
+    if _too_few(newest) is not None:
+        # A young model has few mature rows: all of them are the newest window, then.
+        newest, before = matured, matured.rows(np.zeros(len(matured.label), dtype=np.bool_))
+    refusal = _too_few(newest)
     if refusal is not None:
         return [unknown(name, refusal) for name in ("label drift", "real quality", "calibration", "segments")]
     now, past = newest.one_each(seed=seed), _one_each_per_stretch(before, start, length, seed=seed)
     blocks = _stretch_of(past.as_of, start, length)
-    alarms = _alarms(past, now, blocks, seed=seed)
+    # Without rows to compare with, the answers themselves are what the outcomes are held to.
+    rung = set() if _too_few(past) is not None else _rung(past, now, blocks, seed=seed)
     promise = promised(now, past, blocks)
-    advantage = worth if worth is not None and worth > 0 else _advantage(past)
-    lost = alarms["regret"].rings or promise.evidence > _CHI_SQUARED
+    advantage = worth if worth is not None and worth > 0 else _advantage(past if len(past.label) else now)
+    lost = "regret" in rung or promise.evidence > _CHI_SQUARED
     quality = _quality(past, now, promise, advantage, rings=lost, least_share=least_share)
-    apart = alarms["residual"].rings or abs(promise.residual) > _Z_RESIDUAL
+    apart = "residual" in rung or abs(promise.residual) > _Z_RESIDUAL
     return [
-        _label_drift(past, now, alarms["outcome"], quality),
+        _label_drift(past, now, quality, rings="outcome" in rung),
         quality,
         _calibration(now, advantage, rings=apart, least_share=least_share),
         check_segments(newest, seed=seed),
@@ -174,20 +178,20 @@ def _advantage(past: Matured) -> float:
     return max(base - float(log_loss_rows(past.label, past.probability).mean()), 1e-9)
 
 
-def _too_few(rows: Matured, which: str) -> str | None:
+def _too_few(rows: Matured) -> str | None:
     positives = int(rows.label.sum())
     fewest = min(positives, len(rows.label) - positives)
     if len(rows.label) < FEWEST_ROWS or fewest < FEWEST_OUTCOMES:
         return (
-            f"{which} has {len(rows.label)} rows with {positives} outcomes; "
+            f"{len(rows.label)} rows it has not learned from have mature labels, {positives} of them with the outcome; "
             f"{FEWEST_ROWS} rows and {FEWEST_OUTCOMES} of each kind are needed."
         )
     return None
 
 
 def _stretch_of(as_of: NDArray[np.datetime64], end: np.datetime64, length: timedelta) -> NDArray[np.int64]:
-    back = (end - as_of.astype("datetime64[us]")) / np.timedelta64(1, "s")
-    return np.floor(back / length.total_seconds()).astype(np.int64)
+    back = (end - as_of.astype("datetime64[us]")).astype(np.int64) / 1e6
+    return np.asarray(np.floor(back / length.total_seconds()), dtype=np.int64)
 
 
 def _one_each_per_stretch(rows: Matured, end: np.datetime64, length: timedelta, *, seed: int) -> Matured:
@@ -200,7 +204,8 @@ def _one_each_per_stretch(rows: Matured, end: np.datetime64, length: timedelta, 
     return rows.rows(chosen)
 
 
-def _alarms(past: Matured, now: Matured, blocks: NDArray[np.int64], *, seed: int) -> dict[str, Alarm]:
+def _rung(past: Matured, now: Matured, blocks: NDArray[np.int64], *, seed: int) -> set[str]:
+    """Which of outcome, residual and regret moved beyond what chance and weeks do."""
     frames = [
         pd.DataFrame(
             {
@@ -214,14 +219,15 @@ def _alarms(past: Matured, now: Matured, blocks: NDArray[np.int64], *, seed: int
     features = [SimpleNamespace(name=name, dtype=dtype, about=about) for name, dtype, about in _COMPARED]
     pairs = pair_columns(frames[0], frames[1], features=features)
     pooled = np.r_[blocks, np.full(len(now.label), -1)]
-    return {alarm.column: alarm for alarm in calibrate(pairs, seed=seed, blocks=pooled, alpha=ALPHA_OUTCOMES)}
+    return {alarm.column for alarm in calibrate(pairs, seed=seed, blocks=pooled, alpha=ALPHA_OUTCOMES) if alarm.rings}
 
 
-def _label_drift(past: Matured, now: Matured, alarm: Alarm, quality: Check) -> Check:
-    before, current = float(past.label.mean()), float(now.label.mean())
-    expected = float(now.probability.mean())
-    says = f"{current:.1%} came true; {before:.1%} before, {expected:.1%} expected."
-    state = State.OK if not alarm.rings else (State.FAILS if quality.state == State.FAILS else State.NOTICE)
+def _label_drift(past: Matured, now: Matured, quality: Check, *, rings: bool) -> Check:
+    current, expected = float(now.label.mean()), float(now.probability.mean())
+    before = float(past.label.mean()) if len(past.label) else None
+    earlier = "nothing to compare with" if before is None else f"{before:.1%} before"
+    says = f"{current:.1%} came true; {earlier}, {expected:.1%} expected."
+    state = State.OK if not rings else (State.FAILS if quality.state == State.FAILS else State.NOTICE)
     figures = {"before": before, "now": current, "expected": expected, "rows": len(now.label)}
     return Check(name="label drift", state=state, says=says, cause="outcome rate", figures=figures)
 
@@ -231,8 +237,11 @@ def _quality(
 ) -> Check:
     """Log-loss that answers brought to the outcomes would save: fails if beyond chance and enough to matter."""
     share = promise.lost / advantage
-    figures = _figures(now, seed=0) | {f"{name}_before": value for name, value in _figures(past, seed=0).items()}
-    said = f"AUC {figures['auc']:.3f} ({figures['auc_before']:.3f} before), log-loss {figures['log_loss']:.4f}"
+    figures = _figures(now, seed=0)
+    if _too_few(past) is None:
+        figures |= {f"{name}_before": value for name, value in _figures(past, seed=0).items()}
+    before = f" ({figures['auc_before']:.3f} before)" if "auc_before" in figures else ""
+    said = f"AUC {figures['auc']:.3f}{before}, log-loss {figures['log_loss']:.4f}"
     figures |= {"lost": promise.lost, "evidence": promise.evidence, "spread": promise.spread}
     if rings and share >= least_share:
         says = f"{said}: it loses {promise.lost:.4f} a row to wrong answers, {share:.0%} of what it is worth."

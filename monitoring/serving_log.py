@@ -110,7 +110,8 @@ def check_serving(
 
 def check_stale(log: pa.Table, views: Sequence[ViewSpec], *, most: float) -> Check:
     """Share of answers for which a view's values were older than its TTL, or were not there at all."""
-    rows, table = log.num_rows, []
+    rows = log.num_rows
+    table: list[dict[str, Any]] = []
     for view in views:
         name = f"{FEATURE_TIMES}.{view.name}"
         if name not in log.column_names:

@@ -68,8 +68,16 @@ def test_a_group_answered_wrongly_is_named() -> None:
     assert check.cause == "source=web"
 
 
+def test_a_young_model_is_held_to_its_own_answers() -> None:
+    rows = matured(seed=6, now=1.2, weeks=1, a_week=400)
+    found = checks(rows, worth=0.1)
+    assert found["real quality"].state == found["calibration"].state == State.FAILS
+    assert "nothing to compare with" in found["label drift"].says
+    assert {check.state for check in checks(matured(seed=6, weeks=1, a_week=400)).values()} == {State.OK}
+
+
 def test_too_few_outcomes_cannot_tell() -> None:
-    rows = matured(seed=4, a_week=20)
+    rows = matured(seed=4, a_week=20, weeks=2)
     assert {check.state for check in checks(rows).values()} == {State.UNKNOWN}
 
 
