@@ -266,7 +266,7 @@ def main() -> int:
         home = options.home or Path(scratch)
         world = make_world(home, deals=options.deals, trials=options.trials, seed=options.seed)
         table, as_of = snapshots(world)
-        split = np.datetime64(world.scorer.manifest.trained_until[:10], "us") + np.timedelta64(1, "D")
+        split = np.datetime64(world.scorer.manifest.trained_until[:19], "us")
         later = later_rows(world, table, as_of, split)
         shares = show_ability(world, later, table, as_of, split)
         ratios, mine, right = show_sums(world, later)

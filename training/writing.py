@@ -77,7 +77,10 @@ def make_bundle(
         horizon_days=recipe.horizon_days,
         base_rate=float(partition.past_label.mean()),
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        trained_until=moment_of(frame.as_of[partition.past].max()).isoformat(),
+        # A deal model learns from rows up to the split, whether their horizon has passed or not.
+        trained_until=(
+            partition.moment if recipe.develop is not None else moment_of(frame.as_of[partition.past].max())
+        ).isoformat(),
         calibration=developed.calibration.to_dict(),
         thresholds=own_thresholds(recipe.scoring, developed.model, developed.calibration)
         or grade_thresholds(recipe.task, newest_rate),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import TooLittleDataError
 from training.calibration import Calibration
 from training.classifier import Developed, all_findings
 from training.deals.facts import learn_facts
@@ -51,6 +52,7 @@ def develop_deals(context: Context, frame: Frame, partition: Partition) -> Devel
     """
     training = context.settings.training
     seed, threads = training.seed, training.threads
+    require_deals(frame)
     require_outcomes(partition.past_label, what="to train on", needed=MIN_TRAIN_OUTCOMES)
     require_outcomes(partition.test_label, what="to test on", needed=MIN_TEST_OUTCOMES)
     label = partition.past_label
@@ -91,6 +93,25 @@ def develop_deals(context: Context, frame: Frame, partition: Partition) -> Devel
         findings=all_findings(suspicions, later),
         fingerprint=digest,
     )
+
+
+def require_deals(frame: Frame) -> None:
+    """Raise unless so many deals were won and lost: many weeks of few deals are no data.
+
+    Raises:
+        TooLittleDataError: naming how many are needed and how many there are.
+    """
+    if frame.outcomes_at is None:
+        raise ValueError("A deal model needs a frame that knows how its deals ended.")
+    known = frame.outcomes_at(frame.cut)
+    won, lost = (len(set(frame.entity[known.won == value].tolist())) for value in (1.0, 0.0))
+    if min(won, lost) < MIN_TRAIN_OUTCOMES:
+        raise TooLittleDataError(
+            "Too few deals have ended",
+            expected=f"at least {MIN_TRAIN_OUTCOMES} won and {MIN_TRAIN_OUTCOMES} lost",
+            got=f"{won} won and {lost} lost",
+            next_step="load a longer history, or wait until more deals have ended",
+        )
 
 
 def encode_rows(frame: Frame, entries: tuple[FeatureEntry, ...], rows: Rows) -> Vector:
