@@ -191,7 +191,7 @@ def _print_entry(entry: Mapping[str, Any], *, with_checks: bool) -> None:
     console.print(
         f"{entry['sequence']:>4}  {entry['at'].replace('T', ' ')[:16]}  [bold]{escape(entry['name'])} "
         f"{entry['version']}[/]  [{colour}]{word}[/]  {escape(entry['who'])} ({entry['kind']}): "
-        f"{escape(entry['reason'])}",
+        f"{escape(entry['reason'].removeprefix('by hand: '))}",
         soft_wrap=True,
     )
     for check in entry["checks"] if with_checks else ():
