@@ -244,7 +244,7 @@ def _quality(
     said = f"AUC {figures['auc']:.3f}{before}, log-loss {figures['log_loss']:.4f}"
     figures |= {"lost": promise.lost, "evidence": promise.evidence, "spread": promise.spread}
     if rings and share >= least_share:
-        says = f"{said}: it loses {promise.lost:.4f} a row to wrong answers, {share:.0%} of what it is worth."
+        says = f"{said}: it loses {promise.lost:.4f} a row to wrong answers, {min(share, 1.0):.0%} of what it is worth."
         return Check(
             name="real quality",
             state=State.FAILS,
