@@ -42,6 +42,8 @@ docs: .venv/.ready ## Make the generated pages and schemas in docs/ anew
 	@$(BIN)/python -m warehouse.quality docs/quality.schema.json
 	@$(BIN)/python -c 'from features.catalogue_page import catalogue_markdown; print(catalogue_markdown(), end="")' > docs/features/catalogue.md
 	@$(BIN)/python -c 'import json; from warehouse.mapping import mapping_json_schema; print(json.dumps(mapping_json_schema(), indent=2))' > docs/mapping.schema.json
+	@$(BIN)/python -m training.reporting docs/training-report.schema.json
+	@$(BIN)/python -c 'import json; from training.scoring.scoring_file import scoring_json_schema; print(json.dumps(scoring_json_schema(), indent=2))' > docs/scoring.schema.json
 
 lock: ## Resolve pyproject.toml anew into requirements.lock (needs uv)
 	@uv pip compile pyproject.toml --group dev --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
