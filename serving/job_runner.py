@@ -177,12 +177,13 @@ def main() -> None:
         if not is_mine:
             return
         from serving.assembly import open_engine
-        from serving.lean import use_few_arenas, without_sklearn
+        from serving.lean import settle, use_few_arenas, without_sklearn
 
         use_few_arenas()
         try:
             with without_sklearn():
                 engine = open_engine(settings, workspace, tasks=("lead", "deal"))
+            settle()
             work_off(store, engine, workspace)
         except SalienceError as error:
             logger.error("%s", json.dumps({"at": datetime.now(UTC).isoformat(), "problem": error.message}))
