@@ -3,7 +3,8 @@
 The objective is the log-loss after the best shift of the base rate (`trees.shifted_log_loss`), averaged over slices of
 rolling origins: the calibration repairs the level, the study chooses what ranks and spreads best. Trees are judged by
 one number of rounds for all slices, so that stopping early on each of them flatters nobody. The newest slice comes
-first; successive halving ends a trial that is in the worse half of those that have seen as many slices.
+first; successive halving ends a trial that is in the worse half of those that have seen as many slices, but never the
+first trial of a kind: each kind is there to be compared and blended.
 
 The journal file is named by the model; the study in it by the training frame's fingerprint, so that a second run on the
 same frame goes on where the first one ended, and a new frame starts afresh. Every trial draws from a seed of its place,
@@ -208,6 +209,7 @@ def _run_trial(trial: Any, work: _Work, *, must_end: bool) -> float:
     import optuna
 
     kind, params = suggest(trial)
+    is_first = trial.number < len(FIRST_TRIALS)
 
     def watch(_: int, __: float) -> None:
         if must_end and _is_over(work):
@@ -216,11 +218,11 @@ def _run_trial(trial: Any, work: _Work, *, must_end: bool) -> float:
     curves: list[NDArray[np.float64]] = []
     best = (np.inf, 0)
     for place, data in enumerate(work.slices):
-        curves.append(_loss_curve(kind, params, data, threads=work.threads, seed=work.seed, watch=watch))
+        curves.append(loss_curve(kind, params, data, threads=work.threads, seed=work.seed, watch=watch))
         loss, rounds = common_best(curves, [len(part.label) for part in _judged(work.slices[: place + 1])])
         best = (loss * _toll(params, data), rounds)
         trial.report(best[0], place + 1)
-        if place + 1 < len(work.slices) and trial.should_prune():
+        if place + 1 < len(work.slices) and not is_first and trial.should_prune():
             raise optuna.TrialPruned
     trial.set_user_attr("rounds", 0 if kind == "linear" else best[1])
     trial.set_user_attr("params", params)
@@ -241,21 +243,23 @@ def _judged(slices: Sequence[FitData]) -> list[FitData]:
     return [replace(data, label=data.stop_label) for data in slices if data.stop_label is not None]
 
 
-def _loss_curve(
-    kind: Kind, params: Mapping[str, Any], data: FitData, *, threads: int, seed: int, watch: OnRound
+def loss_curve(
+    kind: Kind, params: Mapping[str, Any], data: FitData, *, threads: int, seed: int, watch: OnRound | None = None
 ) -> NDArray[np.float64]:
     """Shifted log-loss on the later rows after each round; a single one for a kind without rounds."""
     losses: list[float] = []
 
     def on_round(round_: int, loss: float) -> None:
         losses.append(loss)
-        watch(round_, loss)
+        if watch is not None:
+            watch(round_, loss)
 
     model = fit_candidate(kind, params, data, rounds=None, threads=threads, seed=seed, on_round=on_round)
     if not losses and data.stop_matrix is not None and data.stop_label is not None:
         margin = model.margin(data.stop_matrix, threads=threads)
         losses.append(shifted_log_loss(data.stop_label, 1.0 / (1.0 + np.exp(-np.clip(margin, -40.0, 40.0)))))
-        watch(0, losses[-1])
+        if watch is not None:
+            watch(0, losses[-1])
     return np.array(losses)
 
 
