@@ -70,7 +70,8 @@ def show(
     )
     decisions = DecisionRecord(platform.workspace)
     decisions.refresh()
-    held = decisions.override_of("deal", deal)
+    # What a person decided is about now, not about a moment of the past.
+    held = decisions.override_of("deal", deal) if as_of is None else None
     print_story(story, held)
     _write({**story, "override": held}, to)
 
