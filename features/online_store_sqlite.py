@@ -54,6 +54,11 @@ class SqliteRows:
         connection = self._reader()
         return [self._read(connection, view, keys) for view, keys in asked]
 
+    def version(self) -> object:
+        """Something that stays equal, for this thread, as long as nobody has written anything."""
+        connection = self._reader()
+        return id(connection), connection.execute("PRAGMA data_version").fetchone()[0]
+
     def layout(self, view: str, identifier: bytes) -> Layout:
         """A layout that rows of the view were packed by."""
         found = self._read(self._reader(), view, [LAYOUT_KEY + identifier]).rows

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -35,6 +35,7 @@ class Mark:
         asked: (view, keys) in the order read.
         found: What each held.
         at: The moment of the question; nothing that was read lies after it.
+        version: The store's own version before it was read, in a list: a comparison that finds all equal renews it.
         until: The moment from which a value counts as expired that does not yet; None where nothing expires.
     """
 
@@ -42,6 +43,7 @@ class Mark:
     found: tuple[Found, ...]
     at: datetime
     until: datetime | None = None
+    version: list[object] = field(default_factory=lambda: [None])
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class StoredFeatures:
         """
         views, key = self._views_of(service), SERVICES[service].join_key
         mine = [view for view in views if view.join_key == key]
+        version = self._rows.version()
         with self._seen.keeping() as seen:
             own = self._reader.read_all([(view, ids) for view in mine])
             answer = read_answer(views, ids, at=at, join_key=key, own=own, read_all=self._reader.read_all)
@@ -95,15 +98,22 @@ class StoredFeatures:
         moment = to_microseconds(at)
         is_seen = all(each.state.as_of(row) <= moment for each in found for row in each.rows.values())
         # A row that is not visible yet will be, without a change; what was not found may come as a new key.
-        mark = Mark(asked, found, at, _expiry(views, answer, at=at)) if is_seen and all(answer.found) else None
+        until = _expiry(views, answer, at=at)
+        mark = Mark(asked, found, at, until, [version]) if is_seen and all(answer.found) else None
         return Reading(answer=answer, owners=_owners(mine, own, ids), mark=mark)
 
     def is_unchanged(self, mark: Mark) -> bool:
         """Whether the store still holds exactly what a reading saw."""
-        return all(
+        version = self._rows.version()
+        if version is not None and version == mark.version[0]:
+            return True
+        is_equal = all(
             now.rows == before.rows and now.state == before.state
             for now, before in zip(self._rows.read(mark.asked), mark.found, strict=True)
         )
+        if is_equal:
+            mark.version[0] = version
+        return is_equal
 
     def from_payload(self, service: str, payload: Mapping[str, Any], *, at: datetime) -> OnlineAnswer:
         """Features computed from what an application sent."""
