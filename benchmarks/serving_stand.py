@@ -18,8 +18,6 @@ from urllib.request import urlopen
 
 from common.settings import ServingSettings, Settings
 from common.workspace import Workspace
-from serving.ports import bind, listening_on
-from serving.run import running_service
 
 _OWN = ("predictions", "jobs", "serving", "stream", "features")
 _BARE = """
@@ -116,6 +114,9 @@ def widen(workspace: Workspace, settings: Settings, count: int) -> list[str]:
 @contextmanager
 def ours(settings: Settings, workspace: Workspace) -> Iterator[tuple[str, float, int]]:
     """Our service; gives its address, the seconds until it was ready, and its process."""
+    # Run by itself this file would find benchmarks/serving.py under that name.
+    from serving.run import running_service
+
     began = time.perf_counter()
     with running_service(settings, workspace, port=46_000, timeout_s=180.0, is_ready="/ready") as url:
         ready = time.perf_counter() - began
@@ -183,6 +184,8 @@ def _listener(port: int) -> int:
 
 
 def _free_port(wanted: int) -> int:
+    from serving.ports import bind, listening_on
+
     with bind("127.0.0.1", wanted) as listener:
         return listening_on(listener, wanted).port
 
