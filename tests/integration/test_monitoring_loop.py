@@ -261,7 +261,7 @@ def test_the_loop_closes_through_prefect_and_a_running_service_follows(
 
 
 def ask(client: httpx.Client, lead: str) -> str:
-    answer = client.get(f"/api/v1/leads/{lead}/score", timeout=60)
+    answer = client.post(f"/api/v1/leads/{lead}/score", timeout=60)
     answer.raise_for_status()
     return str(answer.json()["model_version"])
 
