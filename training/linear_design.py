@@ -1,8 +1,8 @@
 """The columns of a logistic regression's design, and the broken line that a feature's weighted columns add up to.
 
-A number's columns: the standardised value, bounded at five spreads; ramps that rise from 0 to 1 between neighbouring
-quantiles (with weights of one sign the line stays monotone); a flag where values are missing. A category's columns: one
-flag per code, and one for missing.
+A number's columns: the standardised value, bounded at the ends of what was seen and at five spreads; ramps that rise
+from 0 to 1 between neighbouring quantiles (with weights of one sign the line stays monotone); a flag where values are
+missing. A category's columns: one flag per code, and one for missing.
 """
 
 from __future__ import annotations
@@ -31,12 +31,16 @@ class Column:
         low: `line`: the middle; `ramp`: where it begins to rise; `code`: the code.
         high: `line`: the spread; `ramp`: where it has risen.
         sign: -1 or 1 where the weight must have that sign, 0 where it is free.
+        least: `line`: least standardised value; smaller ones are taken as it.
+        most: `line`: greatest one.
     """
 
     kind: Literal["line", "ramp", "code", "missing"]
     low: float = 0.0
     high: float = 0.0
     sign: int = 0
+    least: float = -_BOUND
+    most: float = _BOUND
 
     def values(self, value: Matrix) -> Matrix:
         """The column for values on the feature's scale; 0 where the value is missing."""
@@ -45,7 +49,7 @@ class Column:
         if self.kind == "code":
             return np.asarray(value == self.low, dtype=np.float64)
         if self.kind == "line":
-            found = np.clip((value - self.low) / self.high, -_BOUND, _BOUND)
+            found = np.clip((value - self.low) / self.high, self.least, self.most)
         else:
             found = np.clip((value - self.low) / (self.high - self.low), 0.0, 1.0)
         return np.asarray(np.nan_to_num(found, nan=0.0), dtype=np.float64)
@@ -94,7 +98,7 @@ class Basis:
         places: list[float] = []
         for column in self.columns:
             if column.kind == "line":
-                places += [column.low - _BOUND * column.high, column.low + _BOUND * column.high]
+                places += [column.low + column.least * column.high, column.low + column.most * column.high]
             elif column.kind == "ramp":
                 places += [column.low, column.high]
         return np.unique(places)
@@ -155,7 +159,10 @@ def _number(value: Matrix, sign: int, segments: int) -> Basis:
     columns: list[Column] = []
     spread = float(known.std()) if len(known) else 0.0
     if spread > 0.0:
-        columns.append(Column("line", float(np.median(known)), spread, sign))
+        middle = float(np.median(known))
+        # Nothing is known beyond what was seen: the line goes on level there, as trees do.
+        ends = np.clip((np.array([known.min(), known.max()]) - middle) / spread, -_BOUND, _BOUND)
+        columns.append(Column("line", middle, spread, sign, float(ends[0]), float(ends[1])))
         if segments:
             knots = np.unique(np.quantile(known, np.linspace(0.0, 1.0, segments + 1)))
             columns += [Column("ramp", float(a), float(b), sign) for a, b in pairwise(knots)]

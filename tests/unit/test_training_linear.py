@@ -99,6 +99,18 @@ def test_no_value_makes_the_answer_other_than_a_number(value: float) -> None:
     assert np.isfinite(fitted_once().margin(row)).all()
 
 
+@pytest.mark.parametrize("segments", [0, 4])
+def test_beyond_what_was_seen_the_line_goes_on_level(segments: int) -> None:
+    model = fitted(segments=segments)
+    low, high = np.nanmin(MATRIX[:, 0]), np.nanmax(MATRIX[:, 0])
+    rows = np.array([[low, 1.0, 0.0], [-1e6, 1.0, 0.0], [high, 1.0, 0.0], [1e9, 1.0, 0.0]])
+    below, lowest, highest, above = model.margin(rows)[[1, 0, 2, 3]]
+    assert below == pytest.approx(lowest, abs=1e-9)
+    bounded = np.log1p(high) <= np.median(np.log1p(NUMBERS[:, 0])) + 5 * np.log1p(NUMBERS[:, 0]).std()
+    assert bounded
+    assert above == pytest.approx(highest, abs=1e-9)
+
+
 def test_a_direction_holds_along_the_whole_line() -> None:
     model = fit_linear(PARAMS, FitData(matrix=MATRIX, label=LABEL, categorical=[2], monotone=[-1, 1, 0]))
     line = np.column_stack([np.linspace(-5, 90, 300), np.zeros(300), np.zeros(300)])
