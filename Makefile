@@ -3,9 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCE ?= simulated
 DATA ?=
+# The others in benchmarks/ are their helpers, or take down what they measure (serving_faults, serving_fuzz).
+BENCHMARKS := accuracy deals feature_history features gate monitoring probes serving simulator training warehouse
 export DO_NOT_TRACK := true
 
-.PHONY: help demo test test-all lint format serve ui bench docs lock clean
+.PHONY: help demo test test-all lint format serve serve-load ui bench docs lock clean
 
 help: ## Print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,11 +33,14 @@ format: .venv/.ready ## Format and mend what can be mended
 serve: .venv/.ready ## Start the prediction services on 127.0.0.1
 	@$(BIN)/salience serve
 
+serve-load: .venv/.ready ## How the services hold under load, beside MLflow's server and a bare FastAPI route
+	@$(BIN)/python benchmarks/serving.py --quick
+
 ui: .venv/.ready ## Start Prefect's, MLflow's and Evidently's pages on 127.0.0.1
 	@$(BIN)/salience ui
 
 bench: .venv/.ready ## Benchmarks: work, peer, limit, ours, ratio, bar
-	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for name in $(BENCHMARKS); do echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 docs: .venv/.ready ## Make the generated pages and schemas in docs/ anew
 	@$(BIN)/python -m warehouse.contract_pages docs/contracts
