@@ -83,6 +83,10 @@ def print_quality(console: Console, records: Mapping[str, Mapping[str, Any]]) ->
         record = records.get(f"train-{task}")
         if record is None:
             continue
+        if not record["metrics"]:  # too little data for a model: what stands in its place says so itself
+            for warning in record["warnings"]:
+                console.print(f"! {warning}", style="yellow", soft_wrap=True)
+            continue
         rows = int(record["metrics"]["rows"]["value"])
         table = Table(
             title=f"{task} model on {rows:,} later rows, 95 % intervals", title_justify="left", box=None, pad_edge=False
@@ -98,7 +102,7 @@ def print_quality(console: Console, records: Mapping[str, Mapping[str, Any]]) ->
                 *(_figure(base, key) for base in record["baselines"].values()),
             )
         for name, metrics in record["protocols"].items():
-            if name.endswith(": const"):
+            if ": " in name or not name.startswith(("@", "published")):
                 continue
             table.add_row(f"AUC, {name}", _figure(metrics, "auc", interval=True))
         console.print()

@@ -11,6 +11,7 @@ from deals_toy import toy_deals, toy_entries
 from training.deals.actions import ANY_STAGE, learn_associations, suggest
 from training.deals.amounts import Amounts, learn_amounts
 from training.deals.dates import learn_dates, slip_probability
+from training.deals.fitting import period_shifts
 from training.deals.hazards import Futures
 from training.deals.lists import at_risk, doubtful, quiet, stalled
 from training.deals.outcomes import Outcomes
@@ -218,3 +219,21 @@ def test_the_better_one_is_named_when_it_surely_is() -> None:
 
 def test_without_ended_deals_nothing_is_claimed() -> None:
     assert compare_overrides([], seed=1).verdict == "no overridden deal has ended yet"
+
+
+def test_what_is_expected_adds_up_period_by_period_after_the_shifts() -> None:
+    generator = np.random.default_rng(8)
+    period = generator.integers(0, N_PERIODS, 40_000)
+    odds = generator.normal(-1.0, 1.0, 40_000)
+    wrong = np.linspace(-0.4, 0.4, N_PERIODS)[period]
+    label = (generator.random(40_000) < 1 / (1 + np.exp(-(odds + wrong)))).astype(float)
+    shifts = period_shifts(odds, label, period)
+    assert shifts == pytest.approx(np.linspace(-0.4, 0.4, N_PERIODS), abs=0.1)
+    for number in range(N_PERIODS):
+        rows = period == number
+        expected = 1 / (1 + np.exp(-(odds[rows] + shifts[number])))
+        assert expected.sum() == pytest.approx(label[rows].sum(), rel=0.01)
+
+
+def test_a_period_without_rows_is_not_shifted() -> None:
+    assert period_shifts(np.empty(0), np.empty(0), np.empty(0, dtype=np.int64)) == pytest.approx(np.zeros(N_PERIODS))

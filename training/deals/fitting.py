@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from training.calibration import Calibration, choose_calibration
+from training.calibration import Calibration, choose_calibration, logit, sigmoid
 from training.deals.attribution import with_period_entry
 from training.deals.hazards import Futures
 from training.deals.model import LIBRARY, CompetingRisks, Part, make_part
@@ -31,6 +31,9 @@ MAX_FIT_ROWS = 100_000
 PARTS = ("closing", "winning")
 _FOLDS = 3
 _REFERENCE_ROWS = 400
+_NEWTON_STEPS = 12
+# Weight of the two made-up answers that hold a period's shift towards 0.
+_PRIOR = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +123,10 @@ def fit_competing_risks(snapshots: Snapshots, search: Search) -> Fitted:
         calibration, found = _calibrate(piece, margin)
         losses |= {f"{name}_{method}": loss for method, loss in found.items()}
         model = winner.fit(piece.data, threads=search.threads, seed=search.seed)
-        parts.append(make_part(model, calibration, reference, threads=search.threads))
-        answers.append(calibration.apply(margin.reshape(-1)).reshape(-1, N_PERIODS))
+        odds = logit(calibration.apply(margin.reshape(-1))).reshape(-1, N_PERIODS)
+        shift = period_shifts(odds[piece.periods.row, piece.periods.period], piece.data.label, piece.periods.period)
+        parts.append(make_part(model, calibration, reference, shift=shift, threads=search.threads))
+        answers.append(sigmoid(odds + shift))
     return Fitted(
         model=CompetingRisks(closing=parts[0], winning=parts[1]),
         crossed=Futures(hazard=answers[0], share=answers[1]),
@@ -193,6 +198,31 @@ def _calibrate(piece: _Piece, margin: Vector) -> tuple[Calibration, dict[str, fl
     order = np.argsort(piece.when, kind="stable")
     rows = piece.periods
     return choose_calibration(margin[rows.row, rows.period][order], piece.data.label[order])
+
+
+def period_shifts(odds: Vector, label: Vector, period: NDArray[np.int64]) -> Vector:
+    """What to add to the log-odds of each period so that its expected answers add up to those that came.
+
+    A model of all periods is right on the whole, and may be too high in one and too low in the next. Each shift is held
+    towards 0 by five made-up answers of either kind, which tell where a period has few rows.
+
+    Args:
+        odds: Calibrated log-odds of rows that their model had not seen.
+        label: 0 or 1 per row.
+        period: Period of each row.
+    """
+    shifts = np.zeros(N_PERIODS)
+    for number in range(N_PERIODS):
+        rows = period == number
+        margin = np.append(odds[rows], [0.0, 0.0])
+        outcome = np.append(label[rows], [0.0, 1.0])
+        weight = np.append(np.ones(int(rows.sum())), [_PRIOR, _PRIOR])
+        for _ in range(_NEWTON_STEPS):
+            expected = sigmoid(margin + shifts[number])
+            gap = float((weight * (outcome - expected)).sum())
+            slope = float((weight * expected * (1.0 - expected)).sum())
+            shifts[number] += float(np.clip(gap / max(slope, 1e-9), -1.0, 1.0))
+    return shifts
 
 
 def _reference(snapshots: Snapshots, *, seed: int) -> Vector:

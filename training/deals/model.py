@@ -39,6 +39,8 @@ class Part:
     Args:
         model: It answers for rows with the period as a last column.
         calibration: Its calibration.
+        shift: Added to the calibrated log-odds of each period, so that what is expected adds up to what came, period by
+            period; shape (N_PERIODS,).
         mean: Mean Shapley value of each column in each period among the rows it was explained with, shape (N_PERIODS,
             n_features + 1).
         base: Mean calibrated log-odds in each period, shape (N_PERIODS,).
@@ -47,6 +49,7 @@ class Part:
 
     model: Model
     calibration: Calibration
+    shift: Matrix
     mean: Matrix
     base: Matrix
     raw_base: Matrix
@@ -56,7 +59,7 @@ class Part:
         raw = self.model.margin(expanded, threads=threads)
         # What calibration leaves alone stays exact: a way there and back would clip it.
         calibrated = raw if self.calibration.method == "none" else logit(self.calibration.apply(raw))
-        return raw.reshape(-1, N_PERIODS), calibrated.reshape(-1, N_PERIODS)
+        return raw.reshape(-1, N_PERIODS), calibrated.reshape(-1, N_PERIODS) + self.shift
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +203,7 @@ class CompetingRisks:
             values[name] = {
                 "library": part.model.library,
                 "calibration": asdict(part.calibration),
+                "shift": part.shift.tolist(),
                 "mean": part.mean.tolist(),
                 "base": part.base.tolist(),
                 "raw_base": part.raw_base.tolist(),
@@ -227,22 +231,28 @@ def _steepness(part: Part, raw: Matrix, odds: Matrix) -> Matrix:
     return np.where(is_near, 1.0, (odds - part.base) / np.where(is_near, 1.0, change))
 
 
-def make_part(model: Model, calibration: Calibration, reference: Matrix, *, threads: int) -> Part:
+def make_part(
+    model: Model, calibration: Calibration, reference: Matrix, *, shift: Matrix | None = None, threads: int
+) -> Part:
     """A model with its calibration and what it says of the average deal.
 
     Args:
         model: Fitted on rows with the period as a last column.
         calibration: Its calibration.
         reference: Snapshots that the average is taken of.
+        shift: Added to the calibrated log-odds of each period; None for nothing.
         threads: Threads to use.
     """
     expanded = every_period(reference)
     shapley = model.contributions(expanded, threads=threads)[:, :-1]
-    empty = Part(model=model, calibration=calibration, mean=np.empty(0), base=np.empty(0), raw_base=np.empty(0))
+    moved = np.zeros(N_PERIODS) if shift is None else shift
+    none = np.empty(0)
+    empty = Part(model=model, calibration=calibration, shift=moved, mean=none, base=none, raw_base=none)
     raw, odds = empty.log_odds(expanded, threads=threads)
     return Part(
         model=model,
         calibration=calibration,
+        shift=moved,
         mean=shapley.reshape(len(reference), N_PERIODS, -1).mean(axis=0),
         base=odds.mean(axis=0),
         raw_base=raw.mean(axis=0),
@@ -274,6 +284,7 @@ def _part(values: Mapping[str, Any], folder: Path) -> Part:
     return Part(
         model=load_model(values["library"], folder),
         calibration=Calibration.from_dict(values["calibration"]),
+        shift=np.array(values["shift"], dtype=np.float64),
         mean=np.array(values["mean"], dtype=np.float64),
         base=np.array(values["base"], dtype=np.float64),
         raw_base=np.array(values["raw_base"], dtype=np.float64),
