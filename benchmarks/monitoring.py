@@ -272,7 +272,8 @@ def estimates(quick: bool) -> bool:
     from training.evaluation import auc
 
     print(
-        f"{'AUC before labels':<34}{'rows':>8}{'estimated':>11}{'95 % interval':>18}{'truth':>8}{'error':>8}{'inside':>8}"
+        f"{'AUC before labels':<34}{'rows':>8}{'estimated':>11}{'95 % interval':>18}"
+        f"{'truth':>8}{'error':>8}{'inside':>8}"
     )
     good = True
     for name, matrix, label, parts in estimated_sets(quick):
