@@ -94,6 +94,9 @@ def evidently_rings(reference: pd.DataFrame, current: pd.DataFrame) -> tuple[boo
         from evidently import Dataset, Report
         from evidently.metrics import DriftedColumnsCount
 
+        # It raises where a column has no value on one side.
+        full = [name for name in reference if reference[name].notna().any() and current[name].notna().any()]
+        reference, current = reference[full], current[full]
         report = Report([DriftedColumnsCount()])
         snapshot = report.run(Dataset.from_pandas(current), Dataset.from_pandas(reference))
         value = json.loads(snapshot.json())["metrics"][0]["value"]

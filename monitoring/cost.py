@@ -29,6 +29,8 @@ Score = Callable[[Mapping[str, NDArray[np.generic]]], Vector]
 
 _BINS = 10
 _WORTH_ROWS = 2_000
+# So few strange rows cost at most that share of what the column is worth.
+_FEW_STRANGE = 0.01
 _FEWEST_IN_BIN = 20
 # Standard errors taken off: of tens of columns none shall seem costly by chance.
 _SURE = 2.5
@@ -69,7 +71,9 @@ def estimate_costs(
     labelled = _one_each(labelled, seed=seed)
     if not labelled.is_enough:
         return None
-    of_columns = worth_of_columns([pair.name for pair in pairs], labelled, score=score, seed=seed)
+    # Asking the model once per column is dear, and what a column is worth only counts where many rows are strange.
+    strange = [pair.name for pair in pairs if _strange(pair, _values_of(pair, labelled)) > _FEW_STRANGE]
+    of_columns = worth_of_columns(strange, labelled, score=score, seed=seed)
     base = np.full(len(labelled.label), labelled.label.mean())
     loss = float(log_loss_rows(labelled.label, labelled.probability).mean())
     measured = float(log_loss_rows(labelled.label, base).mean()) - loss
@@ -131,9 +135,16 @@ def column_cost(pair: ColumnPair, values: NDArray[np.generic] | None, labelled: 
         return 0.0
     before, now, seen = _shares(pair, values)
     moved = now - before
-    strange = float(np.clip(moved[-2:], 0.0, None).sum())  # beyond all labelled rows; missing
     excess = float(sum(moved[place] * _sure_loss(labelled, rows) for place, rows in enumerate(seen)))
-    return float(max(0.0, excess) + strange * worth)
+    return float(max(0.0, excess) + _strange(pair, values) * worth)
+
+
+def _strange(pair: ColumnPair, values: NDArray[np.generic] | None) -> float:
+    """By how much the share of rows grew whose value lies beyond all labelled rows, or is missing."""
+    if values is None:
+        return 0.0
+    before, now, _ = _shares(pair, values)
+    return float(np.clip((now - before)[-2:], 0.0, None).sum())
 
 
 def _sure_loss(labelled: Labelled, rows: NDArray[np.intp]) -> float:
