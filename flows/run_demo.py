@@ -22,6 +22,8 @@ from flows.screen import print_screen
 from flows.simulate_crm import SIMULATED, simulate_files
 from flows.train_model import TASKS
 
+SHORT_STUDY = 6
+"""Trials of each study: minutes on a laptop. `salience train` makes those of the settings."""
 WORLD = {"size": "small", "years": 3, "scenario": "steady"}
 
 
@@ -68,7 +70,7 @@ def run_demo(source: str = SIMULATED, data: Path | None = None, trials: int | No
     Args:
         source: `simulated`, or a public set with a shipped mapping.
         data: Folder of the source's files; the simulated world makes its own.
-        trials: Optuna trials per model; unset: the settings choose.
+        trials: Optuna trials per model; unset: a short study, for a first look.
 
     Raises:
         SourceError: if the source is unknown, or its folder is missing or empty.
@@ -82,7 +84,7 @@ def run_demo(source: str = SIMULATED, data: Path | None = None, trials: int | No
     console = make_console()
     classifiers = models["lead"] or models["deal"]
     count = 2 + (source == SIMULATED) + 4 * classifiers + sum(models.values())
-    demo = Demo(platform=platform, trials=trials, steps=StepList(console, count))
+    demo = Demo(platform=platform, trials=trials or SHORT_STUDY, steps=StepList(console, count))
     demo.left_out = {model: "the source has no tables for it" for model, wanted in models.items() if not wanted}
     _load(demo, data)
     _learn(demo, models)
