@@ -36,7 +36,7 @@ serve: .venv/.ready ## Start the prediction services on 127.0.0.1
 serve-load: .venv/.ready ## How the services hold under load, beside MLflow's server and a bare FastAPI route
 	@$(BIN)/python benchmarks/serving.py --quick
 
-ui: .venv/.ready ## Start Prefect's, MLflow's and Evidently's pages on 127.0.0.1
+ui: .venv/.ready ## Start Prefect's, MLflow's, Evidently's and Feast's pages on 127.0.0.1
 	@$(BIN)/salience ui
 
 bench: .venv/.ready ## Benchmarks: work, peer, limit, ours, ratio, bar

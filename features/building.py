@@ -35,8 +35,12 @@ OWN_CHUNK_ROWS = 500_000
 """Moments computed together where a chunk sees only its entities' rows ..."""
 OWN_CHUNK_READ = 4_000_000
 """... and rows of the tables that it may see."""
-WHOLE_CHUNK_ROWS = 2_000_000
-"""Moments computed together where each chunk sees the whole tables."""
+WHOLE_CHUNK_ROWS = 6_000_000
+"""Moments computed together where each chunk sees the whole tables.
+
+Every chunk reads all of these again, so that many chunks of a large world are work that grows with its square. Memory
+does not grow with the chunk: DuckDB writes what is over its limit to the scratch folder.
+"""
 MEMORY_LIMIT = "2500MB"
 """What DuckDB may use before it writes to the scratch folder."""
 
