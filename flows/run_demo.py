@@ -22,8 +22,8 @@ from flows.screen import print_screen
 from flows.simulate_crm import SIMULATED, simulate_files
 from flows.train_model import TASKS
 
-SHORT_STUDY = 6
-"""Trials of each study: minutes on a laptop. `salience train` makes those of the settings."""
+SHORT_STUDY = 3
+"""Trials of each study, one of each kind of model. `salience train` makes those of the settings."""
 WORLD = {"size": "small", "years": 3, "scenario": "steady"}
 
 
