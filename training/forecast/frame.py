@@ -15,6 +15,11 @@ from training.forecast.reconciliation import Hierarchy
 
 COMPONENTS = ("closed", "open", "new", "renewal")
 QUANTILES = {"lower_95": 0.025, "lower_80": 0.1, "median": 0.5, "upper_80": 0.9, "upper_95": 0.975}
+STAGE_PREFIX = "open:"
+"""Columns `open:<stage>` split the component `open` by the deals' stage."""
+SLIPPING = ("slipping_in", "slipping_out")
+"""Of `open`: expected in the period though the entered close date is not in it; and, not in `open`, expected later
+though the entered close date is in the period."""
 KEYS = ("level", "entity_id", "period")
 
 Cents = NDArray[np.int64]
@@ -32,6 +37,10 @@ class BottomForecast:
         paths: Sample paths of all that is not closed, shape (n_paths, n_bottom, n_base).
         baselines: Name to values, shape (n_bottom, n_base); NaN where not known.
         factors: Conformal factor by level and nominal coverage in percent; 1 where absent.
+        stages: The component `open` by the deals' stage, hundredths, shape (n_bottom, n_base) each; they sum to it.
+        moves: What open deals bring, by the base period of the entered close date (the last place: none of them) and
+            the one in which the win is expected (the last place: later), hundredths, shape (n_bottom, n_base + 1,
+            n_base + 1); None where there are no deals.
     """
 
     hierarchy: Hierarchy
@@ -40,6 +49,8 @@ class BottomForecast:
     paths: FloatArray
     baselines: Mapping[str, FloatArray] = field(default_factory=dict)
     factors: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    stages: Mapping[str, Cents] = field(default_factory=dict)
+    moves: Cents | None = None
 
 
 def to_cents(values: FloatArray) -> Cents:
@@ -56,7 +67,8 @@ def summarise(forecast: BottomForecast, periods: Sequence[Period]) -> pd.DataFra
 
     Returns:
         Columns level, entity_id, period, period_start, period_end (its last day), expected, median, lower_80, upper_80,
-        lower_95, upper_95, the components and the baselines.
+        lower_95, upper_95, the components, `open` by stage (`open:<stage>`), `slipping_in`, `slipping_out`, and the
+        baselines.
     """
     position = {period.first_month: column for column, period in enumerate(forecast.base)}
     length = forecast.base[0].n_months
@@ -82,10 +94,25 @@ def summarise(forecast: BottomForecast, periods: Sequence[Period]) -> pd.DataFra
             sums = level_paths[:, :, columns].sum(axis=2)
             block |= _ranges(sums, cents.get("closed"), forecast.factors.get(level, {}))
             block |= {name: cents[name] / 100.0 if name in cents else np.nan for name in COMPONENTS}
+            block |= _open_split(forecast, members, columns)
             for name, values in forecast.baselines.items():
                 block[name] = _sums(rows, values[:, columns].sum(axis=1))
             blocks.append(pd.DataFrame(block))
     return pd.concat(blocks, ignore_index=True)
+
+
+def _open_split(forecast: BottomForecast, members: Cents, columns: list[int]) -> dict[str, FloatArray]:
+    found: dict[str, FloatArray] = {
+        f"{STAGE_PREFIX}{stage}": members @ values[:, columns].sum(axis=1, dtype=np.int64) / 100.0
+        for stage, values in forecast.stages.items()
+    }
+    if forecast.moves is None:
+        return found
+    elsewhere = [place for place in range(forecast.moves.shape[1]) if place not in columns]
+    later = [place for place in elsewhere if place > max(columns)]
+    into = forecast.moves[:, elsewhere][:, :, columns].sum(axis=(1, 2), dtype=np.int64)
+    out = forecast.moves[:, columns][:, :, later].sum(axis=(1, 2), dtype=np.int64)
+    return found | {"slipping_in": members @ into / 100.0, "slipping_out": members @ out / 100.0}
 
 
 def _sums(rows: FloatArray, values: FloatArray) -> FloatArray:

@@ -55,13 +55,27 @@ class NewBusiness:
     amounts: FloatArray
     shares: FloatArray
 
-    def wins(self, *, elapsed: float) -> FloatArray:
-        """Expected wins of each month ahead; of the first month's deals only those after `elapsed` are new."""
+    def wins(self, *, elapsed: float, cycle: float = 1.0) -> FloatArray:
+        """Expected wins of each month ahead; of the first month's deals only those after `elapsed` are new.
+
+        Args:
+            elapsed: Share of the first month that is over.
+            cycle: Factor on the time from creation to win.
+        """
         opened = self.volume.mean.copy()
         opened[0] *= 1.0 - elapsed
         h = len(opened)
-        found: FloatArray = np.convolve(opened, self.wins_by_lag)[:h]
+        found: FloatArray = np.convolve(opened, _later(self.wins_by_lag, cycle))[:h]
         return found
+
+
+def _later(wins_by_lag: FloatArray, factor: float) -> FloatArray:
+    if factor == 1.0:
+        return wins_by_lag
+    # Deals of a month are created half-way through it on average, so lag k is over k + 1/2 months after that.
+    ends = np.arange(len(wins_by_lag)) + 0.5
+    then = np.interp(np.r_[0.0, ends] / factor, np.r_[0.0, ends], np.r_[0.0, np.cumsum(wins_by_lag)])
+    return np.diff(then)
 
 
 def forecast_volume(counts: FloatArray, *, h: int, season_length: int) -> Volume:

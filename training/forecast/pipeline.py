@@ -24,16 +24,20 @@ from training.forecast.conversion import (
     learn_season,
     shift_into_month,
 )
+from training.forecast.draws import Gathered, Layout, draw_shocks
 from training.forecast.frame import BottomForecast, to_cents
 from training.forecast.history import COMPANY, UNASSIGNED, PipelineHistory, booked_by_deal, snapshot_moments
+from training.forecast.levers import Levers
 from training.forecast.metrics import FloatArray
 from training.forecast.new_business import NewBusiness, forecast_volume, learn_wins_by_lag, rep_shares
 from training.forecast.origin_model import HORIZON_DAYS, origin_win_probability
+from training.forecast.parts import add_new, add_open, add_renewals
 from training.forecast.periods import Period, month_number, month_start
 from training.forecast.pipeline_baselines import pipeline_baselines
 from training.forecast.reconciliation import Hierarchy, build_hierarchy
 from training.forecast.renewals import Renewals, learn_renewals
 
+NEUTRAL = Levers()
 _LEAST_DECIDED = 100
 _LEAST_MONTHS = 6
 _RECENT_DAYS = 365
@@ -76,6 +80,7 @@ def forecast_pipeline(
     n_paths: int,
     seed: int,
     win_probabilities: WinProbabilities | None = None,
+    levers: Levers = NEUTRAL,
 ) -> PipelineForecast:
     """Forecast booked revenue per rep and month from what was known at `at`.
 
@@ -87,6 +92,8 @@ def forecast_pipeline(
         n_paths: Sample paths.
         seed: Seed; the same seed, moment and history give the same forecast, bit for bit.
         win_probabilities: The deal model's; without them `origin_model` speaks.
+        levers: Factors of a scenario; they act on what is drawn, so that everything still adds up, and the luck drawn
+            is the same whatever they are.
 
     Raises:
         TooLittleDataError: if there are too few decided deals or months known at `at`.
@@ -104,28 +111,42 @@ def forecast_pipeline(
     chances = apply_season(chances, season, month=month)
     asked, horizon_days = _asked(win_probabilities, snapshots, open_deals, at=moment, seed=seed)
     chances = apply_win_probability(chances, asked, horizon_days=horizon_days)
-    frame = _Frame(
-        rep_ids=reps["rep_id"].tolist(),
+    layout = Layout(
+        rep_ids=tuple(reps["rep_id"]),
         months=tuple(months),
         month=month,
         n_paths=n_paths,
-        rng=np.random.default_rng([seed, int(at.timestamp())]),
+        key=(seed, int(at.timestamp())),
     )
-    open_expected, open_paths = _draw_open(frame, open_deals, chances, conversion)
-    new_expected, new_paths = _draw_new(frame, new_business, season, elapsed=elapsed)
-    due_expected, due_paths = _draw_renewals(frame, renewals, elapsed=elapsed)
-    closed = frame.closed(history.transactions(at))
+    turned = levers.by_rep(reps)
+    shocks = draw_shocks(layout, company=0.0, rep=0.0, volume=min(new_business.volume.spread, 1.0))
+    gathered = Gathered(layout)
+    opened = add_open(
+        layout,
+        gathered,
+        open_deals,
+        chances,
+        conversion=conversion,
+        shocks=shocks,
+        levers=turned,
+        elapsed=elapsed,
+    )
+    created = add_new(layout, gathered, new_business, season, shocks=shocks, levers=turned, elapsed=elapsed)
+    due = add_renewals(layout, gathered, renewals, elapsed=elapsed)
+    none = np.zeros(layout.shape, dtype=np.int64)
     bottom = BottomForecast(
         hierarchy=rep_hierarchy(reps),
         base=tuple(Period(number, 1) for number in months),
         components={
-            "closed": to_cents(closed),
-            "open": to_cents(open_expected),
-            "new": to_cents(new_expected),
-            "renewal": to_cents(due_expected),
+            "closed": to_cents(layout.closed(history.transactions(at))),
+            "open": sum(opened.by_stage.values(), none),
+            "new": to_cents(created),
+            "renewal": to_cents(due),
         },
-        paths=open_paths + new_paths + due_paths,
-        baselines=pipeline_baselines(history, frame.rep_ids, at=at, months=months, renewals=due_expected),
+        paths=gathered.paths(),
+        baselines=pipeline_baselines(history, layout.rep_ids, at=at, months=months, renewals=due),
+        stages=opened.by_stage,
+        moves=opened.moves,
     )
     return PipelineForecast(bottom, _details(conversion, new_business, renewals, open_deals, win_probabilities, season))
 
@@ -147,115 +168,6 @@ def rep_hierarchy(reps: pd.DataFrame) -> Hierarchy:
             "rep": reps["rep_id"].tolist(),
         }
     )
-
-
-@dataclass
-class _Frame:
-    """Rows (reps) and columns (months) that every part is laid out on, and the draws' source."""
-
-    rep_ids: list[str]
-    months: tuple[int, ...]
-    month: int
-    n_paths: int
-    rng: np.random.Generator
-
-    def row_of(self, rep_ids: pd.Series) -> np.ndarray:
-        """Row of each rep; those not known at the moment go to the last row, `unassigned`."""
-        position = {rep: row for row, rep in enumerate(self.rep_ids)}
-        return rep_ids.map(position).fillna(len(self.rep_ids) - 1).to_numpy(dtype=np.int64)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Reps and months."""
-        return len(self.rep_ids), len(self.months)
-
-    def closed(self, transactions: pd.DataFrame) -> FloatArray:
-        """Money booked so far."""
-        column = (
-            transactions["event_timestamp"].dt.year * 12 + transactions["event_timestamp"].dt.month - 1 - self.months[0]
-        )
-        inside = ((column >= 0) & (column < len(self.months))).to_numpy()
-        found = np.zeros(self.shape)
-        rows = self.row_of(transactions["rep_id"])
-        np.add.at(found, (rows[inside], column.to_numpy()[inside]), transactions["amount_usd"].to_numpy()[inside])
-        return found
-
-    def gather(self, path: np.ndarray, row: np.ndarray, column: np.ndarray, amount: FloatArray) -> FloatArray:
-        """Drawn amounts summed by path, rep and month; columns outside the months are left out."""
-        n_reps, n_months = self.shape
-        inside = (column >= 0) & (column < n_months)
-        flat = ((path * n_reps + row) * n_months + column)[inside]
-        summed = np.bincount(flat, weights=amount[inside], minlength=self.n_paths * n_reps * n_months)
-        paths: FloatArray = np.asarray(summed, dtype=np.float64).reshape(self.n_paths, n_reps, n_months)
-        return paths
-
-
-def _draw_open(
-    frame: _Frame, deals: pd.DataFrame, chances: FloatArray, conversion: Conversion
-) -> tuple[FloatArray, FloatArray]:
-    n_deals, n_lags = chances.shape
-    amount = deals["amount_usd"].to_numpy(dtype=np.float64)
-    entered = ~np.isnan(amount)
-    mean_ratio = float(conversion.ratios.mean())
-    worth = np.where(entered, amount * mean_ratio, conversion.typical_usd)
-    row, first = frame.row_of(deals["rep_id"]), frame.month - frame.months[0] - 1
-    expected = np.zeros(frame.shape)
-    for ahead in range(n_lags):
-        if 0 <= first + ahead < len(frame.months):
-            np.add.at(expected[:, first + ahead], row, chances[:, ahead] * worth)
-    # Stratified draws: over the paths each deal is won as often as its chance says, to within one path.
-    strata = frame.rng.permuted(np.tile(np.arange(frame.n_paths), (n_deals, 1)), axis=1)
-    draw = (strata + frame.rng.random(strata.shape)) / frame.n_paths
-    lag = np.zeros(draw.shape, dtype=np.int64)
-    for threshold in np.cumsum(chances, axis=1).T:
-        lag += draw >= threshold[:, None]
-    ratio = frame.rng.choice(conversion.ratios, size=draw.shape)
-    drawn = np.where(
-        entered[:, None], np.nan_to_num(amount)[:, None] * ratio, conversion.typical_usd * ratio / mean_ratio
-    )
-    deal, path = np.nonzero(lag < n_lags)
-    paths = frame.gather(path, row[deal], first + lag[deal, path], drawn[deal, path])
-    return expected, paths
-
-
-def _draw_new(
-    frame: _Frame, learned: NewBusiness, season: FloatArray, *, elapsed: float
-) -> tuple[FloatArray, FloatArray]:
-    wins = learned.wins(elapsed=elapsed)
-    wins = wins * season[(frame.month + np.arange(len(wins))) % len(season)]
-    first = frame.month - frame.months[0]
-    expected = np.zeros(frame.shape)
-    mean_amount = float(learned.amounts.mean()) if len(learned.amounts) else 0.0
-    expected[:, first : first + len(wins)] = np.outer(learned.shares, wins) * mean_amount
-    if mean_amount == 0.0:
-        return expected, np.zeros((frame.n_paths, *frame.shape))
-    spread = min(learned.volume.spread, 1.0)
-    # One level a path, with mean 1: the error of a whole quarter, not of each month on its own.
-    level = np.exp(spread * frame.rng.standard_normal(frame.n_paths) - spread**2 / 2)
-    counts = frame.rng.poisson(level[:, None] * wins)
-    places = np.indices(counts.shape).reshape(2, -1)
-    path, column = np.repeat(places, counts.ravel(), axis=1)
-    row = frame.rng.choice(len(learned.shares), size=len(path), p=learned.shares)
-    amount = frame.rng.choice(learned.amounts, size=len(path))
-    return expected, frame.gather(path, row, first + column, amount)
-
-
-def _draw_renewals(frame: _Frame, learned: Renewals, *, elapsed: float) -> tuple[FloatArray, FloatArray]:
-    expected = np.zeros(frame.shape)
-    due = learned.due
-    if due.empty or len(learned.ratio) == 0:
-        return expected, np.zeros((frame.n_paths, *frame.shape))
-    now = due["due_month"].to_numpy() == frame.month
-    # A contract of this month that is still not renewed late in the month is less likely to be.
-    late = learned.rate * (1 - elapsed) / max(1 - learned.rate * elapsed, 1e-9)
-    chance = np.where(now, late, learned.rate)
-    row, column = frame.row_of(due["rep_id"]), due["due_month"].to_numpy(dtype=np.int64) - frame.months[0]
-    amount = due["amount_usd"].to_numpy(dtype=np.float64)
-    inside = (column >= 0) & (column < len(frame.months))
-    np.add.at(expected, (row[inside], column[inside]), (chance * amount * learned.ratio.mean())[inside])
-    contract, path = np.nonzero(frame.rng.random((len(due), frame.n_paths)) < chance[:, None])
-    drawn = amount[contract] * frame.rng.choice(learned.ratio, size=len(contract))
-    return expected, frame.gather(path, row[contract], column[contract], drawn)
 
 
 def _asked(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import InputError, NotFoundError, UnavailableError, shorten
-from training.forecast.frame import COMPONENTS, KEYS
+from training.forecast.frame import COMPONENTS, KEYS, SLIPPING, STAGE_PREFIX
 from training.forecast.periods import parse_period
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 VALUES_FILE = "values.parquet"
 MANIFEST_FILE = "manifest.json"
 _LATEST = "latest.json"
-_FIXED = {*KEYS, "period_start", "period_end", "expected", "median", *COMPONENTS}
+_FIXED = {*KEYS, "period_start", "period_end", "expected", "median", *COMPONENTS, *SLIPPING}
+_NO_BASELINE = ("lower_", "upper_", STAGE_PREFIX)
 _OF_ALL = ("as_of", "unit", "model_version", "created_at")
 _INTERVALS = {"80": ("lower_80", "upper_80"), "95": ("lower_95", "upper_95")}
 
@@ -150,9 +151,8 @@ class Forecast:
 
     def _record(self, number: int) -> dict[str, Any]:
         row = self.values.loc[number]
-        baselines = [
-            name for name in self.values.columns if name not in _FIXED and not name.startswith(("lower_", "upper_"))
-        ]
+        columns = self.values.columns
+        baselines = [name for name in columns if name not in _FIXED and not name.startswith(_NO_BASELINE)]
         return {
             "forecast_id": f"{self.forecast_id}-{number}",
             "level": row["level"],
