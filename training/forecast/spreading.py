@@ -249,15 +249,15 @@ def _fitted(
     touched = masks.any(axis=0)
     patterns, member = np.unique(masks[:, touched], axis=1, return_inverse=True)
     member = member.ravel()
-    mass = np.bincount(member, weights=weight[touched].astype(np.float64), minlength=patterns.shape[1])
+    held = weight[touched].astype(np.float64)
     # A part in which nothing is expected takes something only where nothing else can.
-    mass = mass + 1e-9 * np.bincount(member, minlength=patterns.shape[1])
+    mass: NDArray[np.float64] = np.bincount(member, held, patterns.shape[1]) + 1e-9 * np.bincount(member)
     inside = patterns.astype(np.float64)
     goal = np.array(targets, dtype=np.float64)
     for _ in range(_ROUNDS):
         for row, wanted in zip(inside, goal, strict=True):
-            held = float(row @ mass)
-            mass = np.where(row > 0, mass * (wanted / held if held > 0 else 0.0), mass)
+            now = float(row @ mass)
+            mass = np.where(row > 0, mass * (wanted / now if now > 0 else 0.0), mass)
         if np.abs(inside @ mass - goal).max() < _CLOSE_CENTS:
             break
     cents = _rounded(inside, mass, targets)
