@@ -190,6 +190,21 @@ def test_rows_equal_in_key_and_both_times_double_no_entity_row(tmp_path: Path) -
     assert _job(path, asked)["value"].to_pylist() == [2.0, 3.0]
 
 
+def test_a_long_history_is_joined_one_share_of_the_keys_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = [(f"R{rep}", hour, hour, float(10 * rep + hour)) for rep in range(7) for hour in range(5)]
+    path = str(tmp_path / "view.parquet")
+    pq.write_table(_stored(stored), path)
+    reps = [f"R{number % 8}" for number in range(40)]
+    moments = [number % 6 - 1 for number in range(40)]
+    asked = pa.table({"rep_id": reps, "as_of": pa.array([_at(each) for each in moments], MICROSECONDS)})
+    whole = _job(path, asked)
+    monkeypatch.setattr("features.point_in_time._ROWS_AT_ONCE", 10)
+    assert _job(path, asked).equals(whole)
+    assert whole["value"].null_count == 12
+
+
 def test_entity_rows_may_be_an_arrow_table_or_a_query(tmp_path: Path) -> None:
     from features.offline_store import _entity_rows
 
