@@ -10,7 +10,7 @@ import pandas as pd
 from training.forecast.frame import BottomForecast, summarise
 from training.forecast.history import LEVELS, UNASSIGNED
 from training.forecast.periods import Period, periods_within
-from training.forecast.pipeline import rep_hierarchy
+from training.forecast.reconciliation import build_hierarchy
 from training.forecast.store import Forecast
 
 AS_OF = datetime(2026, 2, 10, tzinfo=UTC)
@@ -35,7 +35,14 @@ def make_forecast(
     closed = np.zeros(shape, np.int64) if closed is None else closed
     opened = rng.integers(0, 5_000_00, shape) if opened is None else opened
     bottom = BottomForecast(
-        hierarchy=rep_hierarchy(reps),
+        hierarchy=build_hierarchy(
+            {
+                "company": ["company"] * len(reps),
+                "region": reps["region"].tolist(),
+                "team": reps["team"].tolist(),
+                "rep": reps["rep_id"].tolist(),
+            }
+        ),
         base=tuple(Period(month, 1) for month in MONTHS),
         components={"closed": closed, "open": opened, "new": opened * 0, "renewal": opened * 0},
         paths=rng.gamma(2.0, 1.0, (40, *shape)) * opened[None] / 200.0,

@@ -68,7 +68,7 @@ def test_a_forecast_adds_up_whoever_belongs_to_whom(
 
 
 @given(data=st.data(), closed=CENTS, opened=CENTS, tree=TREES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_it_adds_up_after_any_overrides_and_each_holds_to_the_cent(
     data: st.DataObject, closed: np.ndarray, opened: np.ndarray, tree: list[tuple[str, str]]
 ) -> None:
