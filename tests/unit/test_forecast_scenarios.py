@@ -119,8 +119,10 @@ def test_a_rep_who_moves_in_may_counts_for_the_old_team_before_and_the_new_one_a
     usual = make(Levers())
     moved = move_reps(usual, [Move(rep="R-1", to_team="north", from_month="2026-05")], REPS, as_of=AS_OF)
     periods = [parse_period(name) for name in ("2026-04", "2026-05")]
-    before = summarise(usual, periods).set_index(["entity_id", "period"])["expected"].sort_index()
-    after = summarise(moved, periods).set_index(["entity_id", "period"])["expected"].sort_index()
+    before, after = (
+        {(row.entity_id, row.period): row.expected for row in summarise(bottom, periods).itertuples()}
+        for bottom in (usual, moved)
+    )
     assert after["east", "2026-04"] == before["east", "2026-04"]
     assert after["east", "2026-05"] == pytest.approx(before["R-2", "2026-05"])
     assert after["AMER", "2026-05"] == pytest.approx(before["AMER", "2026-05"] + before["R-1", "2026-05"])
