@@ -1,66 +1,105 @@
-"""The forecast's report: one HTML file that needs nothing else, the verdict in words first."""
+"""The forecast's training report: one HTML file that needs nothing else, the verdict in words first."""
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 
 import pandas as pd
 
+from common.page_plots import standalone_svg
+from common.page_style import page, table
+from common.whole_files import write_whole
+from training.forecast.backtest_figures import figures_of
+from training.forecast.plots import in_words, levels_plot, origins_plot
 from training.forecast.results import Trained
 
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1f2430; --soft: #5b6472; --line: #d9dde3; --page: #ffffff; --card: #f5f6f8; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e8eaee; --soft: #a2abb8; --line: #3a414c; --page: #14171c; --card: #1e232a; } }
-body { margin: 0 auto; padding: 1.2rem; max-width: 62rem; font: 16px/1.5 system-ui, sans-serif; color: var(--ink);
-  background: var(--page); }
-h1 { font-size: 1.4rem; margin: 0 0 .3rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; } p { margin: .3rem 0; }
-.soft { color: var(--soft); font-size: .9rem; }
-.verdict { background: var(--card); border-left: 4px solid #2a78d6; padding: .8rem 1rem; border-radius: 4px; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .88rem; min-width: 100%; }
-th, td { text-align: right; padding: .35rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } tr.ours td { font-weight: 600; }
-img { max-width: 100%; background: #ffffff; border-radius: 6px; margin: .3rem 0; }
-"""
+STYLE = """
+.verdict{font-size:1.15rem;font-weight:400;line-height:1.45;text-transform:none}.verdict p{margin:.2rem 0}
+.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(22rem,100%),1fr));gap:1rem;align-items:start;margin:.75rem 0}
+figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.75rem;min-width:0;max-width:34rem}
+figcaption{font-size:.9rem;color:var(--soft);margin-bottom:.35rem}figcaption b{color:var(--ink)}tr.ours td,td b{font-weight:650}
+ul.said{margin:.25rem 0;padding-left:1.2rem}ul.said li{margin:.3rem 0}
+"""  # noqa: E501 (style sheet, one rule group a line)
 
 
-def write_forecast_report(name: str, source: str, trained: Trained, images: Mapping[str, Path], path: Path) -> Path:
+def draw_training(trained: Trained) -> dict[str, str]:
+    """The training report's plots as inline SVG, by name."""
+    top = trained.forecast.levels[0]
+    judged = trained.backtest[trained.backtest["level"] == top].sort_values("period_start")
+    values = trained.forecast.values
+    upcoming = values[(values["level"] == top) & (values["period"] == trained.next_period)]
+    shown = pd.concat([judged, upcoming.dropna(axis=1, how="all")], ignore_index=True)
+    figures = figures_of(trained.backtest, levels=trained.forecast.levels, baselines=trained.baseline_names)
+    grain = figures[0].grain if figures else "quarter"
+    return {
+        "origins": origins_plot(shown, baselines=trained.baseline_names, unit=trained.forecast.unit, name="origins"),
+        "levels": levels_plot(figures, grain=grain, name="levels"),
+    }
+
+
+def save_plots(pictures: Mapping[str, str], folder: Path) -> list[Path]:
+    """Write each plot as a picture of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, inline in pictures.items():
+        write_whole(folder / f"{name}.svg", standalone_svg(inline))
+    return sorted(folder.glob("*.svg"))
+
+
+def write_forecast_report(name: str, source: str, trained: Trained, pictures: Mapping[str, str], path: Path) -> Path:
     """Write the page.
 
     Args:
         name: Registered model.
         source: Name of the source.
         trained: The forecast and its backtest.
-        images: PNG files by caption.
+        pictures: Plots as inline SVG, as `draw_training` gives them.
         path: Where to.
     """
     forecast = trained.forecast
-    parts = [
-        f"<h1>{html.escape(name)}: forecast report</h1>",
-        "<div class='verdict'>" + "".join(f"<p>{html.escape(line)}</p>" for line in _verdict(trained)) + "</div>",
-        f"<p class='soft'>Source {html.escape(source)}, known until {forecast.as_of:%Y-%m-%d %H:%M} UTC; values in "
-        f"{html.escape(forecast.unit)}.</p>",
-        "".join(_image(caption, image) for caption, image in images.items()),
-        "<h2>Error by level, beside the naive answers (WAPE, lower is better)</h2>",
+    said = "".join(f"<p>{escape(line)}</p>" for line in _verdict(trained))
+    body = [
+        f"<header><h1>Training report of {escape(name)}</h1><div class='verdict'>{said}</div>",
+        f"<p class='soft'>Source {escape(source)}, known until {forecast.as_of:%Y-%m-%d %H:%M} UTC; values in "
+        f"{escape(forecast.unit)}.</p></header>",
+        figures_row(
+            {
+                "At each origin, and what came; last, what comes next": pictures.get("origins", ""),
+                "Error by level; lower is better": pictures.get("levels", ""),
+            }
+        ),
+        "<h2>Error by level, beside the naive answers (WAPE)</h2>",
         _errors(trained),
-        "<h2>Bias and measured coverage of the intervals</h2>",
+        "<h2>Bias, and how often the ranges held</h2>",
         _coverage(trained),
         "<h2>The highest level, origin by origin</h2>",
         _backtest(trained),
         "<h2>What comes next</h2>",
         _upcoming(trained),
+        f"<footer>Made {forecast.created_at:%Y-%m-%d %H:%M} UTC.</footer>",
     ]
-    page = (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{html.escape(name)}</title><style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>"
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    write_whole(path, page("".join(body).replace(" %", "&nbsp;%"), title=f"{name}: forecast report", style=STYLE))
     return path
+
+
+def figures_row(pictures: Mapping[str, str]) -> str:
+    """Plots side by side, one below the other on a phone; those that are empty are left out."""
+    shown = {title: drawn for title, drawn in pictures.items() if drawn}
+    inside = "".join(
+        f"<figure><figcaption><b>{escape(title)}</b></figcaption>{drawn}</figure>" for title, drawn in shown.items()
+    )
+    return f'<div class="pair">{inside}</div>'
+
+
+def share_cell(value: float | None, *, form: str = ".1f") -> str:
+    """A share as percent."""
+    return "–" if value is None or value != value else f"{100 * value:{form}} %"
+
+
+def amount_cell(value: float | None) -> str:
+    """An amount without cents."""
+    return "–" if value is None or value != value else f"{value:,.0f}"
 
 
 def _verdict(trained: Trained) -> list[str]:
@@ -75,36 +114,42 @@ def _verdict(trained: Trained) -> list[str]:
         best = min(naive, key=naive.__getitem__)
         relation = f"{100 * (1 - ours / naive[best]):.0f} % less than" if ours < naive[best] else "no less than"
         lines.append(
-            f"{level}: error {100 * ours:.1f} %, {relation} the best naive answer, {best} ({100 * naive[best]:.1f} %)."
+            f"{level}: error {100 * ours:.1f} %, {relation} the best naive answer, {in_words(best)} "
+            f"({100 * naive[best]:.1f} %)."
         )
     return [*lines, *trained.verdict, *trained.warnings]
 
 
 def _errors(trained: Trained) -> str:
     levels = trained.forecast.levels
-    heads = ["", *levels]
-    rows = [["this forecast", *(_share(trained.metrics.get(f"wape_{level}")) for level in levels)]]
+    rows = [
+        ["<b>this forecast</b>", *(f"<b>{share_cell(trained.metrics.get(f'wape_{level}'))}</b>" for level in levels)]
+    ]
     rows += [
-        [name, *(_share(figures.get(f"wape_{level}")) for level in levels)]
+        [escape(in_words(name)), *(share_cell(figures.get(f"wape_{level}")) for level in levels)]
         for name, figures in trained.baselines.items()
     ]
-    return _table(heads, rows, mark_first=True)
+    return table(["method", *levels], rows)
 
 
 def _coverage(trained: Trained) -> str:
-    heads = ["", "bias", "80 % interval held", "95 % interval held"]
+    heads = ["level", "bias", "80 % range held", "95 % range held"]
     rows = [
-        [level, *(_share(trained.metrics.get(f"{name}_{level}")) for name in ("bias", "coverage_80", "coverage_95"))]
+        [
+            escape(level),
+            share_cell(trained.metrics.get(f"bias_{level}"), form="+.1f"),
+            *(share_cell(trained.metrics.get(f"{name}_{level}")) for name in ("coverage_80", "coverage_95")),
+        ]
         for level in trained.forecast.levels
     ]
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def _backtest(trained: Trained) -> str:
     top = trained.forecast.levels[0]
     rows = trained.backtest[trained.backtest["level"] == top].sort_values("period_start")
     columns = ["period", "actual", "expected", "lower_80", "upper_80", *trained.baseline_names]
-    return _frame(rows, columns)
+    return _frame(rows, [column for column in columns if column in rows])
 
 
 def _upcoming(trained: Trained) -> str:
@@ -118,27 +163,8 @@ def _upcoming(trained: Trained) -> str:
 
 
 def _frame(rows: pd.DataFrame, columns: list[str]) -> str:
-    body = [[row[0], *(_amount(value) for value in row[1:])] for row in rows[columns].itertuples(index=False)]
-    return _table(columns, body)
-
-
-def _table(heads: list[str], rows: list[list[str]], *, mark_first: bool = False) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
-    body = ""
-    for number, row in enumerate(rows):
-        mark = " class='ours'" if mark_first and number == 0 else ""
-        body += f"<tr{mark}>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-    return f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None or value != value else f"{100 * value:.1f} %"
-
-
-def _amount(value: float) -> str:
-    return "-" if value != value else f"{value:,.0f}"
-
-
-def _image(caption: str, path: Path) -> str:
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    return f"<img alt='{html.escape(caption)}' src='data:image/png;base64,{data}'>"
+    body = [
+        [escape(str(row[0])), *(amount_cell(value) for value in row[1:])]
+        for row in rows[columns].itertuples(index=False)
+    ]
+    return table([in_words(column) for column in columns], body)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -135,20 +135,16 @@ def _bundle(trained: Trained, folder: Path) -> Path:
     return folder
 
 
-def _report(name: str, source: Source, trained: Trained, folder: Path) -> tuple[Path, dict[str, Path]]:
-    from training.forecast.plots import plot_backtest, plot_wape
-    from training.forecast.report import write_forecast_report
+def _report(name: str, source: Source, trained: Trained, folder: Path) -> tuple[Path, list[Path]]:
+    from training.forecast.report import draw_training, save_plots, write_forecast_report
 
-    images = {
-        "backtest": plot_backtest(trained, folder / "plots" / "backtest.png"),
-        "wape": plot_wape(trained, folder / "plots" / "wape.png"),
-    }
-    page = write_forecast_report(name, source.name, trained, images, folder / "report" / "training.html")
-    return page, images
+    pictures = draw_training(trained)
+    page = write_forecast_report(name, source.name, trained, pictures, folder / "report" / "training.html")
+    return page, save_plots(pictures, folder / "plots")
 
 
 def _result(
-    warehouse: Warehouse, trained: Trained, bundle: Path, report: Path, images: Mapping[str, Path], *, at: datetime
+    warehouse: Warehouse, trained: Trained, bundle: Path, report: Path, images: Sequence[Path], *, at: datetime
 ) -> TrainingResult:
     about = {"kind": trained.forecast.kind, "as_of": at.isoformat(), **trained.frame, "versions": warehouse.versions()}
     digest = hashlib.sha256(json.dumps([warehouse.fingerprint(), about], sort_keys=True).encode()).hexdigest()
@@ -162,7 +158,7 @@ def _result(
         baselines={name: _finite(figures) for name, figures in trained.baselines.items()},
         fingerprint=digest,
         frame=about,
-        artifacts={"plots": tuple(images.values()), "report": (report,)},
+        artifacts={"plots": tuple(images), "report": (report,)},
         input_example=example,
         output_example=answer,
     )

@@ -1,0 +1,187 @@
+"""A backtest in figures: errors, bias, pinball loss and coverage by level, grain and weeks before the period's end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from training.forecast.frame import QUANTILES
+from training.forecast.metrics import FloatArray, bias, coverage, wape
+
+OURS = "this forecast"
+_WEEK = 7
+_WIDER = 1.2
+_LEAST_BEFORE = 3
+_GRAINS = {1: "month", 3: "quarter", 12: "year"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """How one method did on one group of rows.
+
+    Args:
+        level: Level.
+        grain: month, quarter or year.
+        weeks_before_end: Weeks from the origin to the period's end, rounded; None for all together.
+        method: `this forecast`, or a baseline.
+        rows: Rows with an actual value and an answer.
+        wape: Sum of absolute errors over the sum of absolute actual values.
+        mape: Mean of absolute errors over actual values, where those are not 0; None where all are.
+        mae: Mean absolute error, in the unit.
+        bias: Sum of (forecast - actual) over the sum of absolute actual values; above 0 it said too much.
+        pinball: Mean pinball loss of the five quantiles of the range over the mean of absolute actual values; a
+            baseline's point counts as each of them.
+        coverage_80: Share of actual values within the 80 % range; None for baselines.
+        coverage_95: The same of the 95 % range.
+    """
+
+    level: str
+    grain: str
+    weeks_before_end: int | None
+    method: str
+    rows: int
+    wape: float | None
+    mape: float | None
+    mae: float | None
+    bias: float | None
+    pinball: float | None
+    coverage_80: float | None = None
+    coverage_95: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return asdict(self)
+
+
+def with_distance(rows: pd.DataFrame) -> pd.DataFrame:
+    """Backtest rows with `grain` and `weeks_before_end` (from the origin to the period's end, rounded)."""
+    stop = pd.to_datetime(rows["period_end"], utc=True) + pd.Timedelta(days=1)
+    left = (stop - pd.to_datetime(rows["origin"], utc=True)).dt.total_seconds() / 86_400.0
+    start = pd.to_datetime(rows["period_start"], utc=True)
+    length = ((stop.dt.year - start.dt.year) * 12 + stop.dt.month - start.dt.month).map(_GRAINS)
+    return rows.assign(grain=length, weeks_before_end=np.rint(left / _WEEK).astype(np.int64))
+
+
+def figures_of(rows: pd.DataFrame, *, levels: Sequence[str], baselines: Sequence[str]) -> list[Figures]:
+    """All figures of a backtest.
+
+    Args:
+        rows: level, entity_id, period, period_start, period_end, origin, actual, expected, the range and the baselines.
+        levels: Levels, highest first.
+        baselines: Columns with naive answers; each is judged where it has an answer.
+
+    Returns:
+        By level, grain and method: all distances together, then each on its own.
+    """
+    told = with_distance(rows)
+    found = []
+    for level in levels:
+        of_level = told[told["level"] == level]
+        for grain in [name for name in _GRAINS.values() if (of_level["grain"] == name).any()]:
+            group = of_level[of_level["grain"] == grain]
+            distances = sorted(group["weeks_before_end"].unique().tolist(), reverse=True)
+            for weeks in [None, *(distances if len(distances) > 1 else [])]:
+                part = group if weeks is None else group[group["weeks_before_end"] == weeks]
+                methods = [OURS, *(name for name in baselines if name in part)]
+                found += [_judged(part, level, grain, weeks, method) for method in methods]
+    return [one for one in found if one.rows]
+
+
+def best_baseline(figures: Sequence[Figures], level: str, grain: str, weeks: int | None = None) -> Figures | None:
+    """The naive answer with the least WAPE, among those that answered every row that the forecast did."""
+    group = [one for one in figures if (one.level, one.grain, one.weeks_before_end) == (level, grain, weeks)]
+    ours = next((one for one in group if one.method == OURS), None)
+    rivals = [one for one in group if one.method != OURS and ours is not None and one.rows == ours.rows]
+    return min(rivals, key=lambda one: one.wape if one.wape is not None else np.inf, default=None)
+
+
+def widths(rows: pd.DataFrame, *, level: str) -> pd.DataFrame:
+    """The range of the highest level's quarters, origin by origin.
+
+    Returns:
+        Columns origin, period, weeks_before_end, expected, actual, the range, `width` (80 %
+        range over the expected value) and `held` (whether the 80 % range held).
+    """
+    told = with_distance(rows)
+    of_level = told[(told["level"] == level) & (told["grain"] == _longest(told))]
+    first = of_level["entity_id"].iloc[0] if len(of_level) else ""
+    one = of_level[of_level["entity_id"] == first].sort_values(["period_start", "origin"])
+    columns = ["origin", "period", "weeks_before_end", "expected", "actual", "lower_80", "upper_80", "lower_95"]
+    kept = one[[*columns, "upper_95"]].reset_index(drop=True)
+    return kept.assign(
+        width=(kept["upper_80"] - kept["lower_80"]) / kept["expected"],
+        held=(kept["actual"] >= kept["lower_80"]) & (kept["actual"] <= kept["upper_80"]),
+    )
+
+
+def width_sentences(told: pd.DataFrame) -> list[str]:
+    """Whether the range widened before it was missed, or held what would have been missed.
+
+    Each origin's range is set beside the mean of the earlier origins' at the same distance.
+
+    Args:
+        told: As `widths` gives it.
+    """
+    found = []
+    for _, group in told.groupby("weeks_before_end", sort=False):
+        usual = group["width"].expanding().mean().shift()
+        for number, (row, before) in enumerate(zip(group.to_dict("records"), usual.tolist(), strict=True)):
+            if number < _LEAST_BEFORE:
+                continue
+            miss = row["actual"] / row["expected"] - 1.0
+            way = "below" if miss < 0 else "above"
+            ends = f"what came was {abs(miss):.0%} {way} the forecast"
+            grown = row["width"] / before - 1.0
+            wide = f"the range of {row['period']} was {row['width']:.0%} of the forecast, after {before:.0%} before"
+            if row["width"] > _WIDER * before:
+                word = "and held" if row["held"] else "and still missed"
+                found.append((row["period"], f"It widened ({grown:+.0%}): {wide}; {ends}, {word}."))
+            elif not row["held"]:
+                found.append((row["period"], f"It did not widen: {wide}; {ends}, and missed."))
+    return [text for _, text in sorted(found)]
+
+
+def pinball_loss(actual: FloatArray, quantile: FloatArray, *, share: float) -> float:
+    """Mean pinball loss of a quantile (Koenker and Bassett 1978)."""
+    gap = actual - quantile
+    return float(np.maximum(share * gap, (share - 1.0) * gap).mean())
+
+
+def _judged(rows: pd.DataFrame, level: str, grain: str, weeks: int | None, method: str) -> Figures:
+    column = "expected" if method == OURS else method
+    known = rows[rows[column].notna() & rows["actual"].notna()]
+    said, actual = (known[name].to_numpy(dtype=np.float64) for name in (column, "actual"))
+    scale = float(np.abs(actual).mean()) if len(known) else 0.0
+    points = {name: known[name if method == OURS else column].to_numpy(dtype=np.float64) for name in QUANTILES}
+    losses = (
+        [pinball_loss(actual, points[name], share=share) for name, share in QUANTILES.items()] if len(known) else []
+    )
+    some = actual != 0
+    is_ours = method == OURS
+    return Figures(
+        level=level,
+        grain=grain,
+        weeks_before_end=weeks,
+        method=method,
+        rows=len(known),
+        wape=_number(wape(actual, said)),
+        mape=_number(float(np.abs(said[some] / actual[some] - 1.0).mean())) if some.any() else None,
+        mae=float(np.abs(said - actual).mean()) if len(known) else None,
+        bias=_number(bias(actual, said)),
+        pinball=float(np.mean(losses)) / scale if losses and scale > 0 else None,
+        coverage_80=_number(coverage(actual, points["lower_80"], points["upper_80"])) if is_ours else None,
+        coverage_95=_number(coverage(actual, points["lower_95"], points["upper_95"])) if is_ours else None,
+    )
+
+
+def _longest(told: pd.DataFrame) -> str:
+    present: Mapping[str, bool] = dict.fromkeys(told["grain"].unique(), True)
+    return next((name for name in ("quarter", "month", "year") if name in present), "quarter")
+
+
+def _number(value: float) -> float | None:
+    return value if np.isfinite(value) else None
