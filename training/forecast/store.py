@@ -253,6 +253,16 @@ class ForecastStore:
             self._cached = self._read(newest)
         return self._cached
 
+    def find(self, as_of: datetime) -> Forecast | None:
+        """The forecast made for a moment, the one kept last if there are several; None without one."""
+        found = [self._read(path.name) for path in sorted(self._folder.glob(f"{as_of:%Y%m%dT%H%M%SZ}-*"))]
+        made = [forecast for forecast in found if forecast.as_of == as_of]
+        return max(made, key=lambda forecast: forecast.created_at, default=None)
+
+    def moments(self) -> list[str]:
+        """Ids of the forecasts that are kept, oldest moment first."""
+        return sorted(path.parent.name for path in self._folder.glob(f"*/{MANIFEST_FILE}"))
+
     def answer(self, *, level: str, entity_id: str, period: str) -> dict[str, Any]:
         """What the newest forecast says about one entity and period; see `Forecast.answer`."""
         return self.latest().answer(level=level, entity_id=entity_id, period=period)
