@@ -16,9 +16,10 @@ import pandas as pd
 from common.errors import TooLittleDataError
 from training.forecast.frame import KEYS, summarise, to_cents
 from training.forecast.history import LEVELS, PipelineHistory
+from training.forecast.learning import rep_hierarchy, with_unassigned
 from training.forecast.metrics import bias, conformal_factor, coverage, wape
 from training.forecast.periods import Period, month_number, period_of
-from training.forecast.pipeline import forecast_pipeline, rep_hierarchy, with_unassigned
+from training.forecast.pipeline import forecast_pipeline
 from training.forecast.series import NOMINAL
 
 Progress = Callable[[str, int, int], None]

@@ -7,13 +7,17 @@ meet the same luck as the forecast's, so their difference is the levers' doing (
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from training.forecast.metrics import FloatArray
+from training.forecast.metrics import FloatArray, summed_by
+
+if TYPE_CHECKING:
+    from training.forecast.learning import Learned
 
 Ints = NDArray[np.int64]
 _CHUNK = 2_000_000
@@ -75,11 +79,6 @@ class Layout:
         return summed_by(flat, value[inside], size=n_reps * n_months).reshape(n_reps, n_months)
 
 
-def summed_by(place: Ints, value: FloatArray, *, size: int) -> FloatArray:
-    """Values summed by place, shape (size,)."""
-    return np.asarray(np.bincount(place, weights=value, minlength=size), dtype=np.float64)
-
-
 class Gathered:
     """Drawn amounts summed by path, rep and month as they come.
 
@@ -120,37 +119,49 @@ class Gathered:
 
 @dataclass(frozen=True, kw_only=True)
 class Shocks:
-    """How much better or worse than learned everything goes in each path: shared luck, mean 1.
+    """How much better or worse than expected everything goes in each path: shared luck, mean 1.
 
     Args:
-        by_rep: Factor on chances, company's and rep's together, shape (n_paths, n_reps).
-        company: The company's part of it, shape (n_paths,).
-        volume: Factor on the number of deals to be created, shape (n_paths,).
+        wins: Factor on the chances of all deals by month from the moment's on, shape (n_paths, n).
+        new_wins: Factor on wins of deals not yet created, the same shape.
+        rep: Factor on the chances of one rep's deals, shape (n_paths, n_reps).
+        volume: Factor on the number of deals to be created, shape (n_paths, n).
+        amounts: Factor on amounts of deals not yet created, shape (n_paths, n).
+        renewals: Factor on the chances of renewals, shape (n_paths, n).
     """
 
-    by_rep: NDArray[np.float32]
-    company: FloatArray
+    wins: FloatArray
+    new_wins: FloatArray
+    rep: FloatArray
     volume: FloatArray
+    amounts: FloatArray
+    renewals: FloatArray
 
 
-def draw_shocks(layout: Layout, *, company: float, rep: float, volume: float) -> Shocks:
-    """Log-normal factors of mean 1.
+def draw_shocks(layout: Layout, learned: Learned) -> Shocks:
+    """Draw the shared luck from what was learned about it.
 
     Args:
-        layout: Paths and reps.
-        company: Standard deviation (of the log) of what all deals share.
-        rep: Of what one rep's deals share.
-        volume: Of the number of deals to be created.
+        layout: Paths, reps and months.
+        learned: Levels with their uncertainty, variance of reps, spread of volume, and what little history adds.
     """
-    rng = layout.stream("shocks")
-    shared = _lognormal(rng, company, (layout.n_paths,))
-    created = _lognormal(rng, volume, (layout.n_paths,))
-    own = _lognormal(rng, rep, (layout.n_paths, layout.shape[0]))
-    return Shocks(by_rep=(shared[:, None] * own).astype(np.float32), company=shared, volume=created)
+    rng, n = layout.stream("shocks"), layout.n_paths
+    h = max(len(layout.months) - layout.now, 1)
+    shared = lognormal(rng, learned.more_sd, (n, 1))
+    known, created = learned.flow.draw(rng, weights=learned.worth_by_stage(), n_paths=n, h=h)
+    return Shocks(
+        wins=shared * known * learned.wins.draw(rng, n_paths=n, h=h),
+        new_wins=shared * created * learned.new_wins.draw(rng, n_paths=n, h=h),
+        amounts=learned.amounts.draw(rng, n_paths=n, h=h),
+        renewals=learned.renewals.level.draw(rng, n_paths=n, h=h),
+        volume=learned.new_business.volume.level.draw(rng, n_paths=n, h=h),
+        rep=lognormal(rng, np.sqrt(np.log1p(learned.rep_factors.remaining)), (n, layout.shape[0])),
+    )
 
 
-def _lognormal(rng: np.random.Generator, sd: float, shape: tuple[int, ...]) -> FloatArray:
-    drawn: FloatArray = np.exp(sd * rng.standard_normal(shape) - sd**2 / 2)
+def lognormal(rng: np.random.Generator, sd: float | FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    """Log-normal numbers of mean 1 with the standard deviation `sd` of their log."""
+    drawn: FloatArray = np.exp(sd * rng.standard_normal(shape) - np.square(sd) / 2)
     return drawn
 
 
@@ -164,7 +175,8 @@ def draw_deals(
     first: int,
     worth: FloatArray,
     ratios: FloatArray,
-    shocks: Shocks | None,
+    by_month: FloatArray | None = None,
+    by_rep: FloatArray | None = None,
 ) -> None:
     """Draw which deals are won in which path and month, and for how much.
 
@@ -177,26 +189,37 @@ def draw_deals(
         first: Column of the first chance; may be negative.
         worth: Amount of each deal that the ratios multiply, USD.
         ratios: What is drawn from for booked over `worth`.
-        shocks: Shared luck; None without.
+        by_month: Shared luck by path and month from the moment's on, shape (n_paths, n); None without.
+        by_rep: Shared luck by path and rep; None without.
     """
     start, stop = max(0, -first), min(chances.shape[1], len(layout.months) - first)
     inside = chances[:, start:stop].astype(np.float32)
-    total = inside.sum(axis=1)
-    steps = np.cumsum(inside, axis=1) / np.maximum(total, np.float32(1e-12))[:, None]
+    luck = _luck(layout, by_month, columns=range(first + start, first + stop))
+    own = None if by_rep is None else np.ascontiguousarray(by_rep.T, dtype=np.float32)
     rng, amounts = layout.stream(part), layout.stream(f"{part} amounts")
     height = max(1, _CHUNK // layout.n_paths)
     for begin in range(0, len(row), height):
         piece = slice(begin, begin + height)
-        limit = total[piece, None]
-        if shocks is not None:
-            limit = limit * shocks.by_rep.T[row[piece]]
-        draw = rng.random((len(row[piece]), layout.n_paths), dtype=np.float32)
+        limit = inside[piece] @ luck
+        if own is not None:
+            limit *= own[row[piece]]
+        draw = rng.random(limit.shape, dtype=np.float32)
         # Every deal has an amount in every path, won or not: a lever on the chances leaves the others' amounts alone.
-        ratio = amounts.integers(0, len(ratios), size=draw.shape, dtype=np.uint16)
+        ratio = amounts.integers(0, len(ratios), size=limit.shape, dtype=np.uint16)
         deal, path = np.nonzero(draw < limit)
-        share = draw[deal, path] / np.broadcast_to(limit, draw.shape)[deal, path]
-        deal_number = deal + begin
-        column = np.full(len(deal), start + first, dtype=np.int64)
-        for step in range(steps.shape[1] - 1):
-            column += share >= steps[deal_number, step]
-        gathered.add(path, row[deal_number], column, worth[deal_number] * ratios[ratio[deal, path]])
+        number, left = deal + begin, draw[deal, path]
+        if own is not None:
+            left = left / own[row[number], path]
+        column = np.full(len(deal), first + start, dtype=np.int64)
+        for step in range(inside.shape[1] - 1):
+            left = left - inside[number, step] * luck[step, path]
+            column += left >= 0
+        gathered.add(path, row[number], column, worth[number] * ratios[ratio[deal, path]])
+
+
+def _luck(layout: Layout, by_month: FloatArray | None, *, columns: range) -> NDArray[np.float32]:
+    """Factors by column and path, shape (n_columns, n_paths); months before the moment's take the moment's."""
+    if by_month is None:
+        return np.ones((len(columns), layout.n_paths), dtype=np.float32)
+    ahead = np.clip(np.array(columns) - layout.now, 0, by_month.shape[1] - 1)
+    return np.ascontiguousarray(by_month[:, ahead].T, dtype=np.float32)

@@ -20,6 +20,12 @@ DEAL_COLUMNS = (
     "close_date",
     "forecast_category",
     "opened_at",
+    "crm_probability",
+    "next_step_date",
+    "competitor",
+    "product_id",
+    "source",
+    "deal_type",
 )
 SALES_KINDS = ("booking", "expansion")
 UNASSIGNED = "unassigned"
@@ -70,14 +76,15 @@ class PipelineHistory:
         spine = known_from.cross_join(times).filter(lambda t: t._from <= t.as_of).select("opportunity_id", "as_of")
         states = versions_on_spine(spine, deals, CONTRACTS["opportunities"], key="opportunity_id")
         frame: pd.DataFrame = states.select("as_of", *DEAL_COLUMNS).filter(states.status.notnull()).execute()
-        frame["close_date"] = pd.to_datetime(frame["close_date"])
+        for day in ("close_date", "next_step_date"):
+            frame[day] = pd.to_datetime(frame[day])
         by_moment = dict(tuple(frame.groupby("as_of", sort=False)))
         for moment in missing:
             state = by_moment.get(pd.Timestamp(moment), frame.iloc[:0])
             self._deals[moment] = state.drop(columns="as_of").sort_values("opportunity_id").reset_index(drop=True)
 
     def deals(self, at: datetime) -> pd.DataFrame:
-        """State of every deal as known at `at`, sorted by id; columns `DEAL_COLUMNS`, close_date as a plain day."""
+        """State of every deal as known at `at`, sorted by id; columns `DEAL_COLUMNS`, dates as plain days."""
         self.prepare([at])
         return self._deals[at]
 

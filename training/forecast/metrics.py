@@ -8,6 +8,11 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 
 
+def summed_by(place: NDArray[np.int64], value: FloatArray, *, size: int) -> FloatArray:
+    """Values summed by place, shape (size,)."""
+    return np.asarray(np.bincount(place, weights=value, minlength=size), dtype=np.float64)
+
+
 def wape(actual: FloatArray, forecast: FloatArray) -> float:
     """Weighted absolute percentage error: sum of absolute errors over sum of absolute actuals.
 

@@ -1,18 +1,19 @@
 """Revenue of deals that do not exist yet: how many will be opened, how many are won how soon, for how much, by whom.
 
-Volume is forecast by methods that compete on rolling origins; the chance that a deal is won so many months after it
-was first known, and what it brings, come from the deals known so far.
+Volume is forecast by a drifting level that other methods compete with on rolling origins; the chance that a deal is
+won so many months after it was first known, and what it brings, come from the deals known so far.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from training.forecast.candidates import COMBINATION, all_forecasts
+from training.forecast.candidates import forecast_with
 from training.forecast.conversion import MAX_LAG
+from training.forecast.drift import Level, neutral_level, track_counts
 from training.forecast.metrics import FloatArray
 
 _YEAR = 12
@@ -20,6 +21,9 @@ _WINDOWS = 6
 _AHEAD = 3
 _LEAST_HISTORY = 6
 _FULL_YEAR_SHARE = 0.25
+_CLEARLY = 0.75
+_TRACKED_MONTHS = 24
+LEVEL = "drifting_level"
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,14 @@ class Volume:
         spread: Standard deviation of the relative error of three months together, as the rolling origins had it.
         method: Method that won.
         errors: Mean absolute error of three months together, relative to the mean, by method.
+        level: The count against that of the last two years, as it stands; how unsure it is.
     """
 
     mean: FloatArray
     spread: float
     method: str
     errors: dict[str, float]
+    level: Level = field(default_factory=neutral_level)
 
 
 @dataclass(frozen=True)
@@ -78,38 +84,79 @@ def _later(wins_by_lag: FloatArray, factor: float) -> FloatArray:
     return np.diff(then)
 
 
-def forecast_volume(counts: FloatArray, *, h: int, season_length: int) -> Volume:
-    """Forecast a monthly count by the method with the least error on rolling origins.
+def forecast_volume(counts: FloatArray, *, h: int, season_length: int, first: int = 0) -> Volume:
+    """Forecast a monthly count by a drifting level with a season, unless another method is clearly better.
+
+    ETS, theta, the season before and the mean of half a year compete on rolling origins; six origins say little, so
+    one of them has to have a quarter less error than the level to take its place.
 
     Args:
         counts: Deals first known in each whole month, oldest first.
         h: Months ahead.
         season_length: Months of a season; used once there are two of them and a quarter.
+        first: Number of the first count's month, so that quarters of the year are those of the calendar.
     """
-    season = season_length if len(counts) >= 2 * season_length + _AHEAD else 1
     if len(counts) < _LEAST_HISTORY:
-        level = float(counts.mean()) if len(counts) else 0.0
-        return Volume(mean=np.full(h, level), spread=0.5, method="mean", errors={})
+        usual = float(counts.mean()) if len(counts) else 0.0
+        return Volume(mean=np.full(h, usual), spread=0.5, method="mean", errors={}, level=neutral_level(0.5))
+    season = season_length if len(counts) >= 2 * season_length + _AHEAD else 1
+    relative = _rolling(counts, season=season, first=first)
+    errors = {method: float(np.mean(np.abs(found))) for method, found in relative.items()}
+    best = min(errors, key=errors.__getitem__) if errors else LEVEL
+    best = best if errors and errors[best] < _CLEARLY * errors[LEVEL] else LEVEL
+    mean, level = _at_level(counts, h=h, season=season, first=first)
+    if best != LEVEL:
+        mean = _others(counts, h=h, season=season)[best]
+    spread = float(np.sqrt(np.mean(np.square(relative[best])))) if errors else 0.3
+    return Volume(mean=np.maximum(mean, 0.0), spread=spread, method=best, errors=errors, level=level)
+
+
+def _rolling(counts: FloatArray, *, season: int, first: int) -> dict[str, list[float]]:
+    """Relative errors of three months together at the last origins, by method."""
     least = max(season + 2, _LEAST_HISTORY - 1)
     cutoffs = [c for c in range(len(counts) - _AHEAD - _WINDOWS + 1, len(counts) - _AHEAD + 1) if c >= least]
     relative: dict[str, list[float]] = {}
     for cutoff in cutoffs:
         actual = counts[cutoff : cutoff + _AHEAD].sum()
-        for method, mean in _candidates(counts[:cutoff], h=_AHEAD, season=season).items():
+        made = _others(counts[:cutoff], h=_AHEAD, season=season)
+        made[LEVEL] = _at_level(counts[:cutoff], h=_AHEAD, season=season, first=first)[0]
+        for method, mean in made.items():
             relative.setdefault(method, []).append(float((actual - mean.sum()) / max(mean.sum(), 1.0)))
-    errors = {method: float(np.mean(np.abs(found))) for method, found in relative.items()}
-    best = min(errors, key=errors.__getitem__) if errors else COMBINATION
-    mean = _candidates(counts, h=h, season=season)[best]
-    spread = float(np.sqrt(np.mean(np.square(relative[best])))) if errors else 0.3
-    return Volume(mean=np.maximum(mean, 0.0), spread=spread, method=best, errors=errors)
+    return relative
 
 
-def _candidates(counts: FloatArray, *, h: int, season: int) -> dict[str, FloatArray]:
+def _others(counts: FloatArray, *, h: int, season: int) -> dict[str, FloatArray]:
     made = {
-        name: forecast.mean[0] for name, forecast in all_forecasts(counts[None, :], h=h, season_length=season).items()
+        name: forecast_with(name, counts[None, :], h=h, season_length=season).mean[0]
+        for name in ("seasonal_naive", "ets", "theta")
     }
     made["mean_of_half_year"] = np.full(h, counts[-_YEAR // 2 :].mean())
     return made
+
+
+def _at_level(counts: FloatArray, *, h: int, season: int, first: int) -> tuple[FloatArray, Level]:
+    by_month = _season(counts, first) if season == _YEAR else np.ones(_YEAR)
+    factor = by_month[(first + np.arange(len(counts) + h)) % _YEAR]
+    recent = counts[-_TRACKED_MONTHS:]
+    usual = factor[len(counts) - len(recent) : len(counts)]
+    base = float((recent / usual).mean())
+    level = track_counts(recent, base * usual)
+    return base * level.ahead(h) * factor[len(counts) :], level
+
+
+def _season(counts: FloatArray, first: int) -> FloatArray:
+    """Factors by month of the year, one per quarter: the ratio to the centred mean of a year, shrunk by years seen."""
+    weights = np.r_[0.5, np.ones(_YEAR - 1), 0.5] / _YEAR
+    usual = np.maximum(np.convolve(counts, weights, mode="valid"), 1e-9)
+    ratio = counts[_YEAR // 2 : _YEAR // 2 + len(usual)] / usual
+    quarter = (first + _YEAR // 2 + np.arange(len(usual))) % _YEAR // 3
+    found = np.ones(4)
+    for number in range(4):
+        seen = ratio[quarter == number]
+        years = len(seen) / 3
+        if years and seen.mean() > 0:
+            found[number] = seen.mean() ** (years / (years + 1))
+    return np.repeat(found / found.mean(), 3)
 
 
 def learn_wins_by_lag(opened: FloatArray, wins: FloatArray) -> FloatArray:

@@ -1,73 +1,160 @@
-"""A small deal model trained at each origin, on outcomes known by then only.
+"""A small model of open deals trained at each origin, on outcomes known by then only.
 
 The deal champion has learned from outcomes later than a backtest's origins; this one has not, so it stands in for it
-there.
+there, and where there is no champion. It says, month by month ahead, with what chance a deal that is still open is won
+or lost (discrete-time competing risks on rows per deal and month: Tutz and Schmid 2016, ch. 8).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from training.forecast.conversion import MAX_LAG, N_LAGS, Conversion
 from training.forecast.metrics import FloatArray
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-HORIZON_DAYS = 183
-_HORIZON_MONTHS = 6
-_LEAST_OUTCOMES = 100
-_ROUNDS = 60
+LEAST_OUTCOMES = 100
+"""Deals won, and deals lost, below which nothing is learned here and the table of `conversion` speaks alone."""
+CHECKED_LAGS = 3
+"""Months ahead of each snapshot for which expectations are set beside what came."""
+_TOLD_APART = 9
+_MOST_ROWS = 40_000
+_MOST_CATEGORIES = 24
+_ROUNDS = 90
 _PARAMETERS = {
     "objective": "binary",
-    "learning_rate": 0.08,
-    "num_leaves": 7,
-    "min_data_in_leaf": 60,
-    "lambda_l2": 5.0,
-    "cat_smooth": 20.0,
+    "learning_rate": 0.06,
+    "num_leaves": 12,
+    "min_data_in_leaf": 80,
+    "lambda_l2": 10.0,
+    "cat_smooth": 30.0,
+    "feature_fraction": 0.7,
+    "max_bin": 63,
     "verbosity": -1,
     "deterministic": True,
     "force_row_wise": True,
+    "num_threads": 1,
 }
+_CATEGORIES = ("stage", "forecast_category", "competitor", "product_id", "source", "deal_type")
+_DAY_SECONDS = 86_400.0
 
 
-def origin_win_probability(snapshots: pd.DataFrame, deals: pd.DataFrame, *, at: pd.Timestamp, seed: int) -> FloatArray:
-    """P(won within `HORIZON_DAYS`) of each open deal, from snapshots whose deals were watched that long.
+@dataclass(frozen=True, kw_only=True)
+class OriginModel:
+    """What was learned at one origin.
 
     Args:
-        snapshots: Past month starts and the deals open then, with `moment`, `watched`, `lag`, `won` and the deal's
-            columns.
-        deals: Deals open at `at`, with the same columns.
-        at: The moment.
-        seed: Seed of the fit.
-
-    Returns:
-        Shape (n_deals,); NaN where there are too few outcomes to learn from.
+        won: Booster for P(won in a month | open at its start).
+        lost: The same for lost.
+        codes: Category to number, by column.
+        table: What is learned by due date and stage: chances of what is won already and not yet known.
     """
-    watched = snapshots[snapshots["watched"] >= _HORIZON_MONTHS]
-    label = (watched["won"] & (watched["lag"] < _HORIZON_MONTHS)).to_numpy()
-    if min(label.sum(), (~label).sum()) < _LEAST_OUTCOMES or deals.empty:
-        return np.full(len(deals), np.nan)
+
+    won: Any
+    lost: Any
+    codes: dict[str, dict[str, int]]
+    table: Conversion
+
+    def chances(self, deals: pd.DataFrame, *, lags: int = MAX_LAG + 1) -> FloatArray:
+        """Chance of each deal to be won at each lag, lag -1 first; lags from `lags` on are left at 0.
+
+        Args:
+            deals: Rows as `snapshots.learn_from` gives them.
+            lags: Months ahead to answer for.
+
+        Returns:
+            Shape (n_deals, N_LAGS).
+        """
+        found = np.zeros((len(deals), N_LAGS))
+        if deals.empty:
+            return found
+        found[:, 0] = self.table.expected(deals)[:, 0]
+        still = 1.0 - found[:, 0]
+        fixed = _fixed(deals, self.codes)
+        for lag in range(lags):
+            # Beyond the months told apart, a deal's chances go on as in the last of them.
+            if lag < _TOLD_APART:
+                matrix = np.column_stack([fixed, _moving(deals, lag)])
+                won, lost = (np.asarray(model.predict(matrix, num_threads=1)) for model in (self.won, self.lost))
+                total = np.maximum(won + lost, 1.0)
+                won, lost = won / total, lost / total
+            found[:, lag + 1] = still * won
+            still = still * (1.0 - won - lost)
+        return found
+
+
+def sample_deals(snapshots: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+    """At most 40 000 snapshots, of deals drawn by chance with all of theirs, so that learning's time is bounded."""
+    if len(snapshots) <= _MOST_ROWS:
+        return snapshots
+    ids = np.sort(snapshots["opportunity_id"].unique())
+    share = _MOST_ROWS / len(snapshots)
+    kept = ids[np.random.default_rng([seed, 1]).random(len(ids)) < share]
+    return snapshots[snapshots["opportunity_id"].isin(kept)].reset_index(drop=True)
+
+
+def learn_origin_model(snapshots: pd.DataFrame, table: Conversion, *, seed: int) -> OriginModel | None:
+    """Learn from past snapshots; None where fewer than `LEAST_OUTCOMES` snapshots were won, or lost.
+
+    Args:
+        snapshots: Rows as `snapshots.learn_from` gives them.
+        table: What was learned by due date and stage.
+        seed: Seed of the fits.
+    """
+    decided = snapshots["lag"].notna() & (snapshots["lag"] < snapshots["watched"])
+    won = int((decided & snapshots["won"]).sum())
+    if min(won, int(decided.sum()) - won) < LEAST_OUTCOMES:
+        return None
     import lightgbm
 
-    stages = {name: code for code, name in enumerate(sorted(watched["stage"].unique()))}
-    categories = {name: code for code, name in enumerate(sorted(watched["forecast_category"].dropna().unique()))}
-    matrix = _features(watched, watched["moment"], stages, categories)
-    data = lightgbm.Dataset(matrix, label=label.astype(np.float64), categorical_feature=[0, 1])
-    booster = lightgbm.train({**_PARAMETERS, "seed": seed, "num_threads": 1}, data, num_boost_round=_ROUNDS)
-    asked = _features(deals, pd.Series(at, index=deals.index), stages, categories)
-    probability: FloatArray = np.asarray(booster.predict(asked, num_threads=1), dtype=np.float64)
-    return probability
+    codes = {name: _codes(snapshots[name]) for name in _CATEGORIES}
+    fixed = _fixed(snapshots, codes)
+    parts, wins, losses = [], [], []
+    lag_of = snapshots["lag"].fillna(MAX_LAG + 9).to_numpy()
+    is_won, watched = snapshots["won"].to_numpy(dtype=bool), snapshots["watched"].to_numpy()
+    for lag in range(_TOLD_APART):
+        at_risk = np.flatnonzero((watched > lag) & (lag_of >= lag))
+        parts.append(np.column_stack([fixed[at_risk], _moving(snapshots.iloc[at_risk], lag)]))
+        ends = lag_of[at_risk] == lag
+        wins.append(ends & is_won[at_risk])
+        losses.append(ends & ~is_won[at_risk])
+    matrix = np.concatenate(parts)
+    options = {**_PARAMETERS, "seed": seed}
+    places = list(range(len(_CATEGORIES)))
+    data = lightgbm.Dataset(matrix, categorical_feature=places, free_raw_data=False, params=options)
+    boosters = []
+    for label in (np.concatenate(wins), np.concatenate(losses)):
+        data.set_label(label.astype(np.float64))
+        boosters.append(lightgbm.train(options, data, num_boost_round=_ROUNDS))
+    return OriginModel(won=boosters[0], lost=boosters[1], codes=codes, table=table)
 
 
-def _features(deals: pd.DataFrame, moment: pd.Series, stages: dict[str, int], categories: dict[str, int]) -> FloatArray:
-    columns: Sequence[pd.Series] = (
-        deals["stage"].map(stages).fillna(-1),
-        deals["forecast_category"].map(categories).fillna(-1),
+def _codes(values: pd.Series) -> dict[str, int]:
+    counted = values.dropna().astype(str).value_counts()
+    most = sorted(counted.index, key=lambda name: (-counted[name], name))[:_MOST_CATEGORIES]
+    return {name: code for code, name in enumerate(sorted(most))}
+
+
+def _fixed(deals: pd.DataFrame, codes: dict[str, dict[str, int]]) -> FloatArray:
+    moment = deals["moment"]
+    start = moment.dt.tz_localize(None)
+    columns: list[pd.Series] = [deals[name].map(codes[name]).fillna(-1) for name in _CATEGORIES]
+    columns += [
         np.log1p(deals["amount_usd"]),
-        (deals["close_date"] - moment.dt.tz_localize(None)).dt.days,
-        (moment - deals["opened_at"]).dt.total_seconds() / 86400.0,
-    )
+        (moment - deals["opened_at"]).dt.total_seconds() / _DAY_SECONDS,
+        (deals["close_date"] - start).dt.days,
+        (deals["next_step_date"] - start).dt.days,
+        *(deals[name] for name in ("crm_probability", "stage_days", "moves", "moved_days", "amount_change")),
+    ]
     return np.column_stack([column.to_numpy(dtype=np.float64) for column in columns])
+
+
+def _moving(deals: pd.DataFrame, lag: int) -> FloatArray:
+    """Columns of the month `lag` ahead: how far, its place in the quarter, and the close date seen from it."""
+    target = deals["month"].to_numpy(dtype=np.int64) + lag
+    close = deals["close_date"]
+    due = (close.dt.year * 12 + close.dt.month - 1).to_numpy(dtype=np.float64)
+    return np.column_stack([np.full(len(deals), float(lag)), target % 3, np.clip(due - target, -6, 12)])

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from training.forecast.conversion import Conversion
-from training.forecast.draws import Gathered, Ints, Layout, Shocks, draw_deals, summed_by
+from training.forecast.draws import Gathered, Ints, Layout, Shocks, draw_deals
 from training.forecast.frame import Cents, to_cents
-from training.forecast.metrics import FloatArray
-from training.forecast.new_business import NewBusiness
+from training.forecast.learning import Learned
+from training.forecast.metrics import FloatArray, summed_by
 from training.forecast.renewals import Renewals
 
 _MOST_CHANCE = 0.99
@@ -35,28 +34,24 @@ class OpenPart:
 def add_open(
     layout: Layout,
     gathered: Gathered,
-    deals: pd.DataFrame,
-    chances: FloatArray,
+    learned: Learned,
     *,
-    conversion: Conversion,
     shocks: Shocks,
     levers: Mapping[str, FloatArray],
-    elapsed: float,
 ) -> OpenPart:
     """Open deals: their expected value by stage and month, and their paths.
 
     Args:
         layout: The layout.
         gathered: Where the paths' amounts go.
-        deals: Open deals, sorted by id.
-        chances: Chance to be won at each lag, lag -1 first, shape (n_deals, n_lags).
-        conversion: Booked over entered amount.
+        learned: What was learned.
         shocks: Shared luck.
         levers: Factors by rep.
-        elapsed: Share of the month of the moment that is over.
     """
+    deals, conversion = learned.deals, learned.conversion
     row, first = layout.row_of(deals["rep_id"]), layout.now - 1
-    chances = _turn(chances, levers["cycle_length"][row], levers["win_rate"][row], elapsed=elapsed)
+    chances = _at_level(learned)
+    chances = _turn(chances, levers["cycle_length"][row], levers["win_rate"][row], elapsed=learned.elapsed)
     amount = deals["amount_usd"].to_numpy(dtype=np.float64)
     mean_ratio = float(conversion.ratios.mean())
     entered = np.where(np.isnan(amount), conversion.typical_usd / mean_ratio, amount) * levers["amount"][row]
@@ -69,7 +64,8 @@ def add_open(
         first=first,
         worth=entered,
         ratios=conversion.ratios,
-        shocks=shocks,
+        by_month=shocks.wins,
+        by_rep=shocks.rep,
     )
     value = chances * (entered * mean_ratio)[:, None]
     column = np.broadcast_to(first + np.arange(chances.shape[1]), value.shape)
@@ -85,48 +81,50 @@ def add_open(
 def add_new(
     layout: Layout,
     gathered: Gathered,
-    learned: NewBusiness,
-    season: FloatArray,
+    learned: Learned,
     *,
     shocks: Shocks,
     levers: Mapping[str, FloatArray],
-    elapsed: float,
 ) -> FloatArray:
     """Business not yet created: expected value by rep and month, USD; the paths' amounts go to `gathered`."""
-    usual = _wins(layout, learned, season, np.ones(layout.shape[0]), elapsed=elapsed)
-    factor = levers["win_rate"] * levers["new_business"] * levers["headcount"]
-    wanted = _wins(layout, learned, season, levers["cycle_length"], elapsed=elapsed) * factor[:, None]
-    if len(learned.amounts) == 0:
+    amounts = learned.new_business.amounts
+    if len(amounts) == 0:
         return np.zeros(layout.shape)
-    level = shocks.volume[:, None] * shocks.by_rep
-    counts = layout.stream("new").poisson(level[:, :, None] * usual)
-    path, row, column = _events(counts)
+    usual = _wins(layout, learned, np.ones(layout.shape[0]))
+    factor = levers["win_rate"] * levers["new_business"] * levers["headcount"]
+    wanted = _wins(layout, learned, levers["cycle_length"]) * factor[:, None]
+    size = np.ones(len(layout.months))
+    size[layout.now :] = learned.amounts.ahead(len(layout.months) - layout.now)
     kept = np.minimum(np.divide(wanted, usual, out=np.ones_like(usual), where=usual > 0), 1.0)
-    is_kept = layout.stream("new kept").random(len(path)) < kept[row, column]
-    amount = layout.stream("new amounts").choice(learned.amounts, size=len(path)) * levers["amount"][row]
-    gathered.add(path[is_kept], row[is_kept], column[is_kept], amount[is_kept])
-    more = np.maximum(wanted - usual, 0.0)
-    if more.any():
-        counts = layout.stream("new more").poisson(level[:, :, None] * more)
-        path, row, column = _events(counts)
-        amount = layout.stream("new more amounts").choice(learned.amounts, size=len(path)) * levers["amount"][row]
-        gathered.add(path, row, column, amount)
-    return wanted * float(learned.amounts.mean()) * levers["amount"][:, None]
+    for part, rate, share in (("new", usual, kept), ("new more", np.maximum(wanted - usual, 0.0), None)):
+        if not rate.any():
+            continue
+        path, row, column = _events(layout, part, rate, shocks)
+        value = layout.stream(f"{part} amounts").choice(amounts, size=len(path)) * levers["amount"][row]
+        value *= (size * _by_column(layout, shocks.amounts))[path, column]
+        if share is not None:
+            is_kept = layout.stream("new kept").random(len(path)) < share[row, column]
+            path, row, column, value = path[is_kept], row[is_kept], column[is_kept], value[is_kept]
+        gathered.add(path, row, column, value)
+    return wanted * size * float(amounts.mean()) * levers["amount"][:, None]
 
 
-def add_renewals(layout: Layout, gathered: Gathered, learned: Renewals, *, elapsed: float) -> FloatArray:
+def add_renewals(
+    layout: Layout, gathered: Gathered, learned: Renewals, *, shocks: Shocks, elapsed: float
+) -> FloatArray:
     """Renewals: expected value by rep and month, USD; the paths' amounts go to `gathered`."""
     due = learned.due
     if due.empty or len(learned.ratio) == 0:
         return np.zeros(layout.shape)
     now = due["due_month"].to_numpy() == layout.month
     # A contract of this month that is still not renewed late in the month is less likely to be.
-    late = learned.rate * (1 - elapsed) / max(1 - learned.rate * elapsed, 1e-9)
-    chance = np.where(now, late, learned.rate)
+    usual = due["chance"].to_numpy(dtype=np.float64)
+    chance = np.where(now, usual * (1 - elapsed) / np.maximum(1 - usual * elapsed, 1e-9), usual)
     row, column = layout.row_of(due["rep_id"]), due["due_month"].to_numpy(dtype=np.int64) - layout.months[0]
     amount = due["amount_usd"].to_numpy(dtype=np.float64)
     inside = (column >= 0) & (column < len(layout.months))
     row, column, amount, chance = row[inside], column[inside], amount[inside], chance[inside]
+    chance = np.minimum(chance * learned.level.mean, _MOST_CHANCE)
     chances = np.zeros((len(row), len(layout.months)))
     chances[np.arange(len(row)), column] = chance
     draw_deals(
@@ -138,7 +136,7 @@ def add_renewals(layout: Layout, gathered: Gathered, learned: Renewals, *, elaps
         first=0,
         worth=amount,
         ratios=learned.ratio,
-        shocks=None,
+        by_month=shocks.renewals,
     )
     return layout.table(row, column, chance * amount * learned.ratio.mean())
 
@@ -152,9 +150,7 @@ def _turn(chances: FloatArray, cycle: FloatArray, win_rate: FloatArray, *, elaps
         turned[chosen] = _stretch(chances[chosen], factor, elapsed=elapsed)
     if (win_rate == 1.0).all():
         return turned
-    raised = turned * win_rate[:, None]
-    total = raised.sum(axis=1, keepdims=True)
-    return np.asarray(raised * np.minimum(1.0, _MOST_CHANCE / np.maximum(total, 1e-12)), dtype=np.float64)
+    return _capped(turned * win_rate[:, None])
 
 
 def _stretch(chances: FloatArray, factor: float, *, elapsed: float) -> FloatArray:
@@ -169,21 +165,47 @@ def _stretch(chances: FloatArray, factor: float, *, elapsed: float) -> FloatArra
     return np.column_stack([chances[:, :1], np.diff(then, axis=1)])
 
 
-def _wins(layout: Layout, learned: NewBusiness, season: FloatArray, cycle: FloatArray, *, elapsed: float) -> FloatArray:
+def _at_level(learned: Learned) -> FloatArray:
+    """Chances at the level of wins as it stands; a deal's chances still sum to less than 1."""
+    if learned.asks_model:
+        return learned.chances
+    level = np.r_[1.0, learned.wins.ahead(learned.chances.shape[1] - 1)]
+    return _capped(learned.chances * level)
+
+
+def _capped(chances: FloatArray) -> FloatArray:
+    total = chances.sum(axis=1, keepdims=True)
+    return np.asarray(chances * np.minimum(1.0, _MOST_CHANCE / np.maximum(total, 1e-12)), dtype=np.float64)
+
+
+def _wins(layout: Layout, learned: Learned, cycle: FloatArray) -> FloatArray:
     """Expected wins of deals to be created, by rep and month."""
-    found = np.zeros(layout.shape)
+    found, business = np.zeros(layout.shape), learned.new_business
     for factor in np.unique(cycle).tolist():
-        wins = learned.wins(elapsed=elapsed, cycle=factor)
-        wins = wins * season[(layout.month + np.arange(len(wins))) % len(season)]
+        wins = business.wins(elapsed=learned.elapsed, cycle=factor)[: len(layout.months) - layout.now]
+        wins = wins * learned.season[(layout.month + np.arange(len(wins))) % 12]
+        wins = wins * learned.new_wins.ahead(len(wins))
         chosen = cycle == factor
-        found[chosen, layout.now : layout.now + len(wins)] = np.outer(learned.shares[chosen], wins)
+        found[chosen, layout.now : layout.now + len(wins)] = np.outer(business.shares[chosen], wins)
     return found
 
 
-def _events(counts: Ints) -> tuple[Ints, Ints, Ints]:
+def _events(layout: Layout, part: str, rate: FloatArray, shocks: Shocks) -> tuple[Ints, Ints, Ints]:
+    """Path, rep and month of each win, drawn at `rate` and the path's luck."""
+    # Deals won in a month were created over it and those before.
+    created = np.cumsum(shocks.volume, axis=1) / np.arange(1, shocks.volume.shape[1] + 1)
+    level = shocks.rep[:, :, None] * _by_column(layout, created * shocks.new_wins)[:, None, :]
+    counts = layout.stream(part).poisson(level * rate)
     path, row, column = np.nonzero(counts)
     times = counts[path, row, column]
     return np.repeat(path, times), np.repeat(row, times), np.repeat(column, times)
+
+
+def _by_column(layout: Layout, by_month: FloatArray) -> FloatArray:
+    """Factors by path and month from the moment's on, laid out by path and column; 1 before."""
+    found = np.ones((layout.n_paths, len(layout.months)))
+    found[:, layout.now :] = by_month[:, : len(layout.months) - layout.now]
+    return found
 
 
 def _flat(column: Ints, value: FloatArray) -> tuple[Ints, FloatArray]:

@@ -18,8 +18,9 @@ from training.forecast.backtest import (
 )
 from training.forecast.frame import summarise
 from training.forecast.history import COMPANY, LEVELS, PipelineHistory, snapshot_moments
+from training.forecast.learning import WinProbabilities
 from training.forecast.periods import Period, month_number, period_of, periods_within
-from training.forecast.pipeline import WinProbabilities, forecast_pipeline
+from training.forecast.pipeline import forecast_pipeline
 from training.forecast.pipeline_baselines import quota_values
 from training.forecast.results import Trained
 from training.forecast.store import Forecast

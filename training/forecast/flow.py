@@ -1,0 +1,203 @@
+"""How deals move from stage to stage in a month, and whether they move on, or are lost, faster or slower of late.
+
+Wins are few and come late; moves from stage to stage are many and come at once. A change of the times is therefore
+seen first in the moves, and what it does to wins in later months follows from the chain of stages (roll rates). Two
+levels are tracked, on moves ahead and on losses; a move over d stages counts with the level's d-th power.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from training.forecast.conversion import MAX_LAG
+from training.forecast.drift import Level, track_counts
+from training.forecast.metrics import FloatArray, summed_by
+
+_MOST_RATIO = 3.0
+_PRIOR_ROWS = 20.0
+_LEAST_WINS = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """Moves in a month.
+
+    Args:
+        stages: Open stages, the least promising first.
+        moves: Chance to stand in each stage, won and lost a month later, shape (n_stages, n_stages + 2).
+        entry: Where deals stand when they are first seen, shape (n_stages,).
+        advance: Level of moves ahead and wins.
+        lose: Level of losses.
+    """
+
+    stages: tuple[str, ...]
+    moves: FloatArray
+    entry: FloatArray
+    advance: Level
+    lose: Level
+
+    def ratios(self) -> FloatArray:
+        """Wins at each lag at the present levels over wins as learned, by stage, shape (n_stages, MAX_LAG + 1)."""
+        advance, lose = (np.full((1, MAX_LAG + 1), level.mean) for level in (self.advance, self.lose))
+        then, usual = self._wins(advance, lose)[0], self._wins(np.ones_like(advance), np.ones_like(lose))[0]
+        return _ratio(then, usual)
+
+    def entry_ratios(self) -> FloatArray:
+        """The same for deals that are first seen, shape (MAX_LAG + 1,)."""
+        advance, lose = (np.full((1, MAX_LAG + 1), level.mean) for level in (self.advance, self.lose))
+        then, usual = self._wins(advance, lose)[0], self._wins(np.ones_like(advance), np.ones_like(lose))[0]
+        return _ratio(self.entry @ then, self.entry @ usual)
+
+    def of_stages(self, stages: pd.Series) -> FloatArray:
+        """`ratios` of each deal by its stage, lag -1 first and 1 there; 1 for stages not seen before."""
+        table = np.vstack([self.ratios(), np.ones(MAX_LAG + 1)])
+        place = stages.map({name: row for row, name in enumerate(self.stages)}).fillna(len(self.stages))
+        return np.column_stack([np.ones(len(stages)), table[place.to_numpy(dtype=np.int64)]])
+
+    def one_month(self, stages: pd.Series, number: np.ndarray) -> FloatArray:
+        """Wins of the next month over those learned, by each snapshot's stage and the levels as known in its month.
+
+        Args:
+            stages: Stages of the snapshots.
+            number: Place of each snapshot's month among the months the levels were tracked over.
+        """
+        path = self._first_month(self.advance.path, self.lose.path)
+        path = np.column_stack([path, np.ones(len(path))])
+        place = stages.map({name: row for row, name in enumerate(self.stages)}).fillna(len(self.stages))
+        last = np.minimum(number, len(path) - 1)
+        return np.asarray(path[last, place.to_numpy(dtype=np.int64)], dtype=np.float64)
+
+    def entry_path(self) -> FloatArray:
+        """Wins soon after creation over those learned, by the months the levels were tracked over."""
+        levels = zip(self.advance.path, self.lose.path, strict=True)
+        usual = (self.entry @ self._wins(np.ones((1, 3)), np.ones((1, 3)))[0]).sum()
+        then = [(self.entry @ self._wins(np.full((1, 3), a), np.full((1, 3), b))[0]).sum() for a, b in levels]
+        return _ratio(np.array(then), np.full(len(then), usual))
+
+    def _first_month(self, advance: FloatArray, lose: FloatArray) -> FloatArray:
+        usual = self._wins(np.ones((1, 1)), np.ones((1, 1)))[:, :, 0]
+        return _ratio(self._wins(advance[:, None], lose[:, None])[:, :, 0], np.repeat(usual, len(advance), axis=0))
+
+    def draw(
+        self, rng: np.random.Generator, *, weights: FloatArray, n_paths: int, h: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """Paths of wins by month over their mean, of deals that stand in the stages with `weights`, and of new deals.
+
+        Args:
+            rng: The stream.
+            weights: Worth of the open deals by stage.
+            n_paths: Paths.
+            h: Months.
+
+        Returns:
+            Two arrays of shape (n_paths, h), mean 1 in every month.
+        """
+        advance = self.advance.mean * self.advance.draw(rng, n_paths=n_paths, h=h)
+        lose = self.lose.mean * self.lose.draw(rng, n_paths=n_paths, h=h)
+        wins = self._wins(advance, lose)
+        known = np.einsum("s,psm->pm", weights, wins)
+        created = np.cumsum(np.einsum("s,psm->pm", self.entry, wins), axis=1)
+        return _around_mean(known), _around_mean(created)
+
+    def _wins(self, advance: FloatArray, lose: FloatArray) -> FloatArray:
+        """P(won in each month) from each stage, given the levels by path and month, shape (n_paths, n_stages, h)."""
+        n_paths, h = advance.shape
+        n = len(self.stages)
+        steps = np.arange(n + 1)[None, :] - np.arange(n)[:, None]
+        at = np.broadcast_to(np.eye(n), (n_paths, n, n))
+        found = np.empty((n_paths, n, h))
+        for month in range(h):
+            ahead = np.where(steps > 0, advance[:, month, None, None] ** np.maximum(steps, 0), 1.0)
+            forward = self.moves[:, : n + 1] * ahead
+            lost = self.moves[:, n + 1] * lose[:, month, None]
+            staying = forward * (steps != 0)
+            total = staying.sum(axis=2) + lost
+            excess = np.maximum(total, 1.0)
+            staying = staying / excess[:, :, None]
+            kept = np.maximum(1.0 - total, 0.0)
+            found[:, :, month] = np.einsum("psk,pk->ps", at, staying[:, :, n])
+            step = staying[:, :, :n] + kept[:, :, None] * np.eye(n)
+            at = at @ step
+        return found
+
+
+def learn_flow(snapshots: pd.DataFrame, deals: pd.DataFrame, *, month: int, elapsed: float) -> Flow:
+    """Learn from past snapshots and where their deals stood a month later.
+
+    Args:
+        snapshots: Rows as `snapshots.learn_from` gives them.
+        deals: Deals open now.
+        month: Number of the month of the moment.
+        elapsed: Share of it that is over.
+    """
+    stages = _in_order(snapshots)
+    place = {name: row for row, name in enumerate(stages)}
+    n = len(stages)
+    after = _next_state(snapshots, deals, place, month=month)
+    known = after >= 0
+    rows, then = snapshots["stage"].map(place).to_numpy(dtype=np.int64)[known], after[known]
+    number = snapshots["month"].to_numpy(dtype=np.int64)[known]
+    whole = number < month
+    counts = np.bincount(rows[whole] * (n + 2) + then[whole], minlength=n * (n + 2)).reshape(n, n + 2).astype(float)
+    # A stage seen in a few snapshots only stays where it is, as far as they do not say otherwise.
+    moves = counts + _PRIOR_ROWS * np.eye(n, n + 2) * (counts.sum(axis=1, keepdims=True) < _PRIOR_ROWS)
+    moves = moves / moves.sum(axis=1, keepdims=True)
+    share = np.where(number == month, elapsed, 1.0)
+    steps = np.arange(n + 1)[None, :] - np.arange(n)[:, None]
+    forward = (moves[:, : n + 1] * (steps > 0)).sum(axis=1)
+    first, size = int(snapshots["month"].min()), month - int(snapshots["month"].min()) + (elapsed > 0)
+    levels = []
+    for happened, chance in (((then > rows) & (then <= n), forward), (then == n + 1, moves[:, n + 1])):
+        came = np.bincount(number[happened] - first, minlength=size)[:size].astype(np.float64)
+        hoped = summed_by(number - first, chance[rows] * share, size=size)[:size]
+        levels.append(track_counts(came, hoped))
+    new = snapshots[snapshots["month"] > first].drop_duplicates("opportunity_id")
+    entry = np.bincount(new["stage"].map(place).to_numpy(dtype=np.int64), minlength=n) + 1.0 / n
+    return Flow(stages=stages, moves=moves, entry=entry / entry.sum(), advance=levels[0], lose=levels[1])
+
+
+def _in_order(snapshots: pd.DataFrame) -> tuple[str, ...]:
+    """Stages by the share of their decided deals that were won."""
+    decided = snapshots[snapshots["lag"].notna()]
+    won = decided.groupby("stage")["won"]
+    share = (won.sum() + 1.0) / (won.count() + 2.0)
+    share = share.reindex(sorted(snapshots["stage"].unique())).fillna(0.5)
+    return tuple(str(name) for name in share.sort_values(kind="stable").index)
+
+
+def _next_state(snapshots: pd.DataFrame, deals: pd.DataFrame, place: dict[str, int], *, month: int) -> np.ndarray:
+    """Stage a month later; behind the stages won and lost; -1 where it is not known."""
+    n = len(place)
+    seen = pd.concat(
+        [
+            snapshots[["opportunity_id", "month", "stage"]],
+            deals[["opportunity_id", "stage"]].assign(month=_month_after(snapshots, month)),
+        ]
+    )
+    later = seen.assign(month=seen["month"] - 1).rename(columns={"stage": "then"})
+    joined = snapshots[["opportunity_id", "month"]].merge(
+        later.drop_duplicates(["opportunity_id", "month"]), on=["opportunity_id", "month"], how="left"
+    )
+    then = joined["then"].map(place).fillna(-1).to_numpy(dtype=np.int64)
+    ended = (snapshots["lag"] == 0).to_numpy()
+    won = snapshots["won"].to_numpy(dtype=bool)
+    return np.where(ended, np.where(won, n, n + 1), then)
+
+
+def _month_after(snapshots: pd.DataFrame, month: int) -> int:
+    # The open deals of now stand for the month after the newest snapshot's.
+    return int(snapshots["month"].max()) + 1 if len(snapshots) else month
+
+
+def _ratio(then: FloatArray, usual: FloatArray) -> FloatArray:
+    found = np.divide(then, usual, out=np.ones_like(then), where=usual > _LEAST_WINS)
+    return np.asarray(np.clip(found, 1.0 / _MOST_RATIO, _MOST_RATIO), dtype=np.float64)
+
+
+def _around_mean(paths: FloatArray) -> FloatArray:
+    mean = paths.mean(axis=0)
+    found = np.divide(paths, mean, out=np.ones_like(paths), where=mean > _LEAST_WINS)
+    return np.asarray(np.clip(found, 1.0 / _MOST_RATIO, _MOST_RATIO), dtype=np.float64)

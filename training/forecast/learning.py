@@ -1,0 +1,341 @@
+"""All that a forecast from deals learns at one moment, from what was known then and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from training.forecast.conversion import (
+    MAX_LAG,
+    Conversion,
+    apply_season,
+    apply_win_probability,
+    learn_conversion,
+    learn_season,
+    shift_into_month,
+)
+from training.forecast.drift import Level, neutral_level, track_counts, track_means
+from training.forecast.flow import Flow, learn_flow
+from training.forecast.history import COMPANY, UNASSIGNED, PipelineHistory, booked_by_deal
+from training.forecast.metrics import FloatArray, summed_by
+from training.forecast.new_business import NewBusiness, forecast_volume, learn_wins_by_lag, rep_shares
+from training.forecast.origin_model import CHECKED_LAGS, learn_origin_model, sample_deals
+from training.forecast.periods import month_number, month_start
+from training.forecast.reconciliation import Hierarchy, build_hierarchy
+from training.forecast.renewals import Renewals, learn_renewals
+from training.forecast.rep_factors import RepFactors, learn_rep_factors
+from training.forecast.snapshots import learn_from
+
+LEAST_OUTCOMES = 40
+"""Decided deals below which the plain method speaks."""
+_RECENT_DAYS = 365
+_AHEAD_MONTHS = 36
+_PLAIN_SD, _SEASON_SD = 0.3, 0.12
+_LEAST_CREATED = 5
+_TRACKED_MONTHS = 24
+
+
+@dataclass(frozen=True)
+class WinProbabilities:
+    """What the deal model says about open deals at one moment.
+
+    Args:
+        by_deal: P(won within the horizon) by opportunity_id.
+        horizon_days: The horizon.
+        version: Version of the deal model.
+        by_month: P(won in the rest of this month, in the next month, …) by opportunity_id, where the model says so: it
+            then speaks alone for those months.
+    """
+
+    by_deal: pd.Series
+    horizon_days: int
+    version: str = "unregistered"
+    by_month: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What was learned at one moment.
+
+    Args:
+        month: Number of the moment's month.
+        elapsed: Share of it that is over.
+        reps: Reps as known then, `unassigned` last.
+        deals: Deals open then, sorted by id.
+        chances: Chance of each to be won at each lag, lag -1 first, before `wins`.
+        conversion: Tables by due date and stage; booked over entered amounts.
+        season: Factors on wins by month of the year.
+        new_business: Volume, conversion and amounts of deals yet to be created.
+        renewals: Contracts that come up again.
+        rep_factors: How each rep's deals go; already in `chances`.
+        flow: Moves from stage to stage, and their levels; already in `chances`.
+        wins: Level of wins of open deals against what was learned.
+        new_wins: The same of deals not yet created.
+        amounts: Level of new deals' amounts.
+        asks_model: Whether the deal model speaks for the open deals; `wins` then says how unsure, not how high.
+        facts: Further JSON values for the forecast's details.
+        notes: Sentences a reader of the forecast should know.
+        more_sd: What little history adds to the standard deviation of the luck all deals share (of the log).
+    """
+
+    month: int
+    elapsed: float
+    reps: pd.DataFrame
+    deals: pd.DataFrame
+    chances: FloatArray
+    conversion: Conversion
+    season: FloatArray
+    new_business: NewBusiness
+    renewals: Renewals
+    rep_factors: RepFactors
+    flow: Flow
+    wins: Level
+    new_wins: Level
+    amounts: Level
+    asks_model: bool
+    facts: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    more_sd: float = 0.0
+
+    def worth_by_stage(self) -> FloatArray:
+        """What open deals are expected to bring by the stages of `flow`, in no unit."""
+        value = self.chances.sum(axis=1) * self.deals["amount_usd"].fillna(self.conversion.typical_usd).to_numpy()
+        place = self.deals["stage"].map({name: row for row, name in enumerate(self.flow.stages)})
+        known = place.notna().to_numpy()
+        return np.asarray(
+            np.bincount(place[known].to_numpy(dtype=np.int64), weights=value[known], minlength=len(self.flow.stages)),
+            dtype=np.float64,
+        )
+
+    def details(self) -> dict[str, Any]:
+        """What was learned, as JSON values."""
+        volume = self.new_business.volume
+        return {
+            "open_deals": len(self.deals),
+            "open_amount_usd": float(self.deals["amount_usd"].sum()),
+            "snapshots_learned_from": self.conversion.n_snapshots,
+            "booked_over_entered": float(self.conversion.ratios.mean()),
+            "win_rate_of_open_deals": float(self.conversion.chances[None].sum()),
+            "new_deals_method": volume.method,
+            "new_deals_errors": volume.errors,
+            "new_deals_spread": volume.spread,
+            "new_deals_per_month": [float(value) for value in volume.mean[:12]],
+            "wins_per_new_deal": float(self.new_business.wins_by_lag.sum()),
+            "renewal_term_months": self.renewals.term_months,
+            "renewal_rate": self.renewals.rate,
+            "season_by_quarter": [float(value) for value in self.season[::3]],
+            "level_of_moves_ahead": self.flow.advance.mean,
+            "level_of_losses": self.flow.lose.mean,
+            "level_of_wins": self.wins.mean,
+            "level_of_wins_sd": self.wins.sd,
+            "level_of_new_wins": self.new_wins.mean,
+            "level_of_amounts": self.amounts.mean,
+            "reps_differ_by": float(np.sqrt(self.rep_factors.variance)),
+            **self.facts,
+            "notes": list(self.notes),
+        }
+
+
+def learn_pipeline(
+    history: PipelineHistory,
+    *,
+    at: datetime,
+    season_length: int,
+    seed: int,
+    win_probabilities: WinProbabilities | None = None,
+) -> Learned:
+    """Learn from what was known at `at`; see `pipeline.forecast_pipeline`."""
+    month, elapsed = month_number(at), share_of_month(at)
+    reps = with_unassigned(history.reps(at))
+    snapshots, deals = learn_from(history, at=at)
+    snapshots = sample_deals(snapshots, seed=seed)
+    outcomes = len(history.outcomes(at))
+    table = learn_conversion(snapshots)
+    model = learn_origin_model(snapshots, table, seed=seed) if outcomes >= LEAST_OUTCOMES else None
+    expected = table.expected(snapshots) if model is None else model.chances(snapshots, lags=CHECKED_LAGS)
+    n_months = len(snapshots["month"].unique())
+    has_seasons = n_months >= min(2 * season_length, 24)
+    is_plain = outcomes < LEAST_OUTCOMES
+    season = learn_season(snapshots, expected) if has_seasons and not is_plain else np.ones(12)
+    expected = apply_rows(expected, season, snapshots["month"].to_numpy(dtype=np.int64))
+    factors = _rep_factors(snapshots, expected, reps)
+    expected = expected * _of_reps(factors.factor, snapshots["rep_id"], reps)[:, None]
+    flow = learn_flow(snapshots, deals, month=month, elapsed=elapsed)
+    wins = _track_wins(snapshots, expected, flow, month=month, elapsed=elapsed)
+    wins = neutral_level() if is_plain else wins
+    chances = table.expected(deals) if model is None else model.chances(deals)
+    chances = shift_into_month(chances, elapsed=elapsed)
+    chances = apply_season(chances, season, month=month)
+    chances = chances * _of_reps(factors.factor, deals["rep_id"], reps)[:, None] * flow.of_stages(deals["stage"])
+    chances = _ask(chances, deals, win_probabilities)
+    new_business, new_wins = _learn_new_business(history, reps, at=at, season_length=season_length, flow=flow)
+    return Learned(
+        month=month,
+        elapsed=elapsed,
+        reps=reps,
+        deals=deals,
+        chances=chances,
+        conversion=table,
+        season=season,
+        new_business=new_business,
+        renewals=learn_renewals(history.transactions(at), month=month),
+        rep_factors=factors,
+        flow=flow,
+        wins=wins,
+        new_wins=new_wins,
+        amounts=_track_amounts(snapshots, month=month),
+        asks_model=win_probabilities is not None,
+        facts={
+            "method": "plain" if is_plain else "table" if model is None else "months",
+            "outcomes": outcomes,
+            "months_learned_from": n_months,
+            "deal_model_version": win_probabilities.version if win_probabilities is not None else None,
+        },
+        more_sd=widths_by_history(has_seasons=has_seasons, is_plain=is_plain),
+    )
+
+
+def share_of_month(at: datetime) -> float:
+    """Share of the month of `at` that is over at `at`."""
+    number = month_number(at)
+    start, stop = month_start(number), month_start(number + 1)
+    return (at - start) / (stop - start)
+
+
+def with_unassigned(reps: pd.DataFrame) -> pd.DataFrame:
+    """The reps and, last, `unassigned`, who takes what belongs to nobody known."""
+    columns = ["rep_id", "team", "region", "is_active", "hired_at"]
+    nobody = {"rep_id": UNASSIGNED, "team": UNASSIGNED, "region": UNASSIGNED, "is_active": False}
+    return pd.concat([reps[columns], pd.DataFrame([nobody])], ignore_index=True)
+
+
+def rep_hierarchy(reps: pd.DataFrame) -> Hierarchy:
+    """Company, region, team, rep, as known when `reps` was."""
+    return build_hierarchy(
+        {
+            COMPANY: [COMPANY] * len(reps),
+            "region": reps["region"].tolist(),
+            "team": reps["team"].tolist(),
+            "rep": reps["rep_id"].tolist(),
+        }
+    )
+
+
+def apply_rows(expected: FloatArray, season: FloatArray, month: np.ndarray) -> FloatArray:
+    """Expectations of snapshots with the season's factor of each month ahead; lag -1 first."""
+    return np.asarray(expected * season[(month[:, None] - 1 + np.arange(expected.shape[1])) % 12], dtype=np.float64)
+
+
+def _of_reps(factor: FloatArray, rep_ids: pd.Series, reps: pd.DataFrame) -> FloatArray:
+    by_rep = pd.Series(factor, index=reps["rep_id"])
+    return np.asarray(rep_ids.map(by_rep).fillna(1.0), dtype=np.float64)
+
+
+def _rep_factors(snapshots: pd.DataFrame, expected: FloatArray, reps: pd.DataFrame) -> RepFactors:
+    """Wins of the month after each snapshot against what was expected."""
+    seen = (snapshots["watched"] > 0).to_numpy()
+    won = (snapshots["won"] & (snapshots["lag"] == 0)).to_numpy()
+    rep = snapshots["rep_id"]
+    happened = won[seen].astype(np.float64)
+    by_rep = pd.DataFrame({"rep": rep[seen], "o": happened, "e": expected[seen, 1]}).groupby("rep").sum()
+    by_rep = by_rep.reindex(reps["rep_id"]).fillna(0.0)
+    return learn_rep_factors(by_rep["o"].to_numpy(), by_rep["e"].to_numpy())
+
+
+def _track_wins(snapshots: pd.DataFrame, expected: FloatArray, flow: Flow, *, month: int, elapsed: float) -> Level:
+    """Wins of each month, of deals open at its start, against what was expected; of this month those so far."""
+    won, lag = snapshots["won"].to_numpy(dtype=bool), snapshots["lag"].to_numpy()
+    number = snapshots["month"].to_numpy(dtype=np.int64)
+    first = int(number.min())
+    size = month - first + 1
+    happened = np.bincount(number[won & (lag == 0)] - first, minlength=size).astype(np.float64)
+    # What the moves between stages tell is in the chances already; here is what is beyond that.
+    level = flow.one_month(snapshots["stage"], number - first)
+    hoped = summed_by(number - first, expected[:, 1] * level, size=size)
+    hoped[-1] *= elapsed
+    # Some of the newest wins are not known yet: as many as were, at each snapshot, won already and still shown open.
+    unknown = np.bincount(number[won & (lag < 0)] - first, minlength=size).sum() / max(happened.sum(), 1.0)
+    hoped[-2:] *= 1.0 - min(unknown, 0.5) * np.array([1.0 - elapsed, 1.0])
+    return track_counts(happened, hoped) if elapsed else track_counts(happened[:-1], hoped[:-1])
+
+
+def _ask(chances: FloatArray, deals: pd.DataFrame, asked: WinProbabilities | None) -> FloatArray:
+    if asked is None:
+        return chances
+    by_deal = asked.by_deal.reindex(deals["opportunity_id"]).to_numpy(dtype=np.float64)
+    found = apply_win_probability(chances, by_deal, horizon_days=asked.horizon_days)
+    if asked.by_month is None:
+        return found
+    by_month = asked.by_month.reindex(deals["opportunity_id"]).to_numpy(dtype=np.float64)
+    known = ~np.isnan(by_month).any(axis=1)
+    width = min(by_month.shape[1], found.shape[1] - 1)
+    found[known, 1 : 1 + width] = by_month[known, :width]
+    return found
+
+
+def _learn_new_business(
+    history: PipelineHistory, reps: pd.DataFrame, *, at: datetime, season_length: int, flow: Flow
+) -> tuple[NewBusiness, Level]:
+    moment, month = pd.Timestamp(at), month_number(at)
+    since = history.first_known(at)
+    cohort = since.dt.year * 12 + since.dt.month - 1
+    # The first month of a history is seldom whole, and holds what was there before it.
+    first = int(cohort.min()) + 1
+    n_months = month - first
+    opened = np.bincount(cohort[(cohort >= first) & (cohort < month)] - first, minlength=n_months).astype(np.float64)
+    sales = booked_by_deal(history.transactions(at)).join(since, how="inner")
+    when = sales["booked_at"].dt.year * 12 + sales["booked_at"].dt.month - 1
+    begun = sales["since"].dt.year * 12 + sales["since"].dt.month - 1
+    lag = (when - begun).clip(lower=0)
+    counted = ((begun >= first) & (when < month) & (lag <= MAX_LAG)).to_numpy()
+    won = np.zeros((n_months, MAX_LAG + 1))
+    np.add.at(won, ((begun - first).to_numpy()[counted], lag.to_numpy()[counted]), 1.0)
+    recent = sales[sales["booked_at"] > moment - pd.Timedelta(days=_RECENT_DAYS)]
+    owner = history.deals(at).set_index("opportunity_id")["rep_id"]
+    revenue = recent["booked_usd"].groupby(owner.reindex(recent.index)).sum()
+    by_lag = learn_wins_by_lag(opened[-_TRACKED_MONTHS:], won[-_TRACKED_MONTHS:])
+    learned = NewBusiness(
+        volume=forecast_volume(opened, h=_AHEAD_MONTHS, season_length=season_length, first=first),
+        wins_by_lag=by_lag * flow.entry_ratios(),
+        amounts=recent["booked_usd"].to_numpy(dtype=np.float64),
+        shares=rep_shares(revenue, reps, at=moment),
+    )
+    return learned, _track_new_wins(opened, won, by_lag, flow)
+
+
+def _track_new_wins(opened: FloatArray, won: FloatArray, wins_by_lag: FloatArray, flow: Flow) -> Level:
+    """Wins of deals at most so many months old as are checked, by month, against what was expected of them."""
+    n_months = len(opened)
+    happened, hoped = np.zeros(n_months), np.zeros(n_months)
+    for lag in range(min(CHECKED_LAGS, n_months)):
+        happened[lag:] += won[: n_months - lag, lag]
+        hoped[lag:] += opened[: n_months - lag] * wins_by_lag[lag]
+    # What changes for all deals is known sooner from their moves between stages: only what is beyond is tracked here.
+    shared = flow.entry_path()[-n_months:]
+    hoped[n_months - len(shared) :] *= shared
+    window = slice(max(0, n_months - _TRACKED_MONTHS), None)
+    return track_counts(happened[window], hoped[window])
+
+
+def _track_amounts(snapshots: pd.DataFrame, *, month: int) -> Level:
+    """Entered amounts of deals when they were first seen, by month, against those of the last year."""
+    first = snapshots.drop_duplicates("opportunity_id")
+    first = first[(first["amount_usd"] > 0) & (first["month"] > snapshots["month"].min())]
+    logs = np.log(first["amount_usd"])
+    usual = logs[first["month"] >= month - 12].mean()
+    grouped = logs.groupby(first["month"])
+    count, mean = grouped.size(), grouped.mean()
+    enough = (count >= _LEAST_CREATED).to_numpy()
+    if not enough.any():
+        return neutral_level()
+    error = logs.std() / np.sqrt(count)
+    return track_means((mean - usual).to_numpy()[enough], error.to_numpy()[enough])
+
+
+def widths_by_history(*, has_seasons: bool, is_plain: bool) -> float:
+    """What little history adds to the standard deviation of the company's luck (of the log)."""
+    return float(np.hypot(_PLAIN_SD if is_plain else 0.0, 0.0 if has_seasons else _SEASON_SD))

@@ -1,0 +1,120 @@
+"""Past month starts, the deals open then, and what had become of them by the origin: what a forecast learns from."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from common.errors import TooLittleDataError
+from training.forecast.conversion import due_bucket
+from training.forecast.history import PipelineHistory, booked_by_deal, snapshot_moments
+from training.forecast.periods import month_number, month_start
+
+_LEAST_DECIDED = 10
+_LEAST_MONTHS = 6
+
+
+def open_deals(history: PipelineHistory, *, at: datetime) -> pd.DataFrame:
+    """Deals open as known at `at`, sorted by id."""
+    deals = history.deals(at)
+    return deals[deals["status"] == "open"].reset_index(drop=True)
+
+
+def learn_from(history: PipelineHistory, *, at: datetime) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Snapshots with outcomes, and the open deals of now with the same columns.
+
+    Args:
+        history: The canonical tables as they were known.
+        at: The origin; nothing known later is used.
+
+    Returns:
+        The snapshots: the deal's columns, `moment`, `month` (its number), `watched` (whole months known after it),
+        `due` (bucket of the close date), `won`, `lag` (month of the outcome relative to the snapshot's, NaN while
+        open, -1 if it was decided before and not yet known), `ratio` (booked over entered), `booked_usd`, and how the
+        deal came there: `stage_days`, `moves`, `moved_days`, `amount_change`. The open deals: the same but outcomes.
+
+    Raises:
+        TooLittleDataError: if there are too few months or decided deals known at `at`.
+    """
+    first = history.first_known(at)
+    moments = snapshot_moments(at, first=first.min()) if len(first) else []
+    if len(moments) < _LEAST_MONTHS:
+        raise TooLittleDataError(
+            f"A forecast from deals as of {at:%Y-%m-%d} needs {_LEAST_MONTHS} months of deals before it",
+            got=f"{len(moments)}",
+            next_step="load more history",
+        )
+    begun = month_start(month_number(at))
+    moments = [*moments, *([begun] if begun < at else [])]
+    history.prepare([*moments, at])
+    outcomes = history.outcomes(at)
+    if len(outcomes) < _LEAST_DECIDED:
+        raise TooLittleDataError(
+            f"A forecast from deals as of {at:%Y-%m-%d} needs {_LEAST_DECIDED} decided deals",
+            got=f"{len(outcomes)}",
+            next_step="load more history",
+        )
+    rows = pd.concat([_seen(history, moment, at=at) for moment in [*moments, at]], ignore_index=True)
+    rows = rows.join(_so_far(rows))
+    is_now = (rows["moment"] == pd.Timestamp(at)).to_numpy()
+    past = rows[~is_now].reset_index(drop=True)
+    now = rows[is_now].sort_values("opportunity_id").reset_index(drop=True)
+    return _with_outcomes(past, outcomes, booked_by_deal(history.transactions(at))), now
+
+
+def _seen(history: PipelineHistory, moment: datetime, *, at: datetime) -> pd.DataFrame:
+    deals = open_deals(history, at=moment)
+    number = month_number(moment)
+    return deals.assign(
+        due=due_bucket(deals["close_date"], at=pd.Timestamp(moment)),
+        month=number,
+        moment=pd.Timestamp(moment),
+        watched=month_number(at) - number,
+    )
+
+
+def _with_outcomes(rows: pd.DataFrame, outcomes: pd.DataFrame, booked: pd.DataFrame) -> pd.DataFrame:
+    rows = rows.join(outcomes["decided_at"], on="opportunity_id").join(booked, on="opportunity_id")
+    status = rows["opportunity_id"].map(outcomes["status"])
+    when = rows["booked_at"].where((status == "won") & rows["booked_at"].notna(), rows["decided_at"])
+    rows["won"] = (status == "won").to_numpy()
+    rows["lag"] = (when.dt.year * 12 + when.dt.month - 1 - rows["month"]).clip(lower=-1)
+    rows["ratio"] = (rows["booked_usd"] / rows["amount_usd"]).where(rows["won"] & (rows["amount_usd"] > 0))
+    return rows
+
+
+def _so_far(rows: pd.DataFrame) -> pd.DataFrame:
+    """How each snapshot's deal came there, from its own earlier snapshots only."""
+    order = np.lexsort((rows["moment"].to_numpy(), rows["opportunity_id"].to_numpy(dtype=str)))
+    ordered = rows.iloc[order]
+    deal = pd.factorize(ordered["opportunity_id"])[0]
+    is_first = np.r_[True, deal[1:] != deal[:-1]]
+    since = ordered["moment"] - ordered["moment"].min()
+    days = since.dt.total_seconds().to_numpy(dtype=np.float64) / 86400.0
+    stage = pd.factorize(ordered["stage"])[0]
+    is_moved_on = is_first | np.r_[True, stage[1:] != stage[:-1]]
+    begun = _last_of(is_moved_on)
+    close = ordered["close_date"].to_numpy(dtype="datetime64[D]").astype(np.float64)
+    close = np.where(np.isnat(ordered["close_date"].to_numpy(dtype="datetime64[D]")), np.nan, close)
+    shift = np.where(is_first, 0.0, np.nan_to_num(np.r_[0.0, np.diff(close)]))
+    pushes = np.cumsum(shift > 0, dtype=np.int64)
+    start = _last_of(is_first)
+    amount = ordered["amount_usd"].to_numpy(dtype=np.float64)
+    change = np.log(np.maximum(amount, 1.0)) - np.log(np.maximum(amount[start], 1.0))
+    columns = {
+        "stage_days": days - days[begun],
+        "moves": (pushes - pushes[start]).astype(np.float64),
+        "moved_days": shift,
+        "amount_change": change,
+    }
+    found = pd.DataFrame(columns, index=ordered.index)
+    return found.reindex(rows.index)
+
+
+def _last_of(marked: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Place of the last marked row up to each row."""
+    places = np.where(marked, np.arange(len(marked)), 0)
+    return np.asarray(pd.Series(places).cummax(), dtype=np.int64)
