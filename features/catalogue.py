@@ -14,6 +14,7 @@ from features.transformations.deal_competition import DEAL_COMPETITION
 from features.transformations.deal_pace import DEAL_PACE
 from features.transformations.deal_stakeholders import DEAL_STAKEHOLDERS
 from features.transformations.deal_state import DEAL_STATE
+from features.transformations.lead_activity import LEAD_ACTIVITY
 from features.transformations.lead_engagement import LEAD_ENGAGEMENT
 from features.transformations.lead_profile import LEAD_PROFILE
 from features.transformations.rep_performance import REP_PERFORMANCE
@@ -48,6 +49,7 @@ VIEWS: dict[str, ViewSpec] = {
     for view in (
         LEAD_PROFILE,
         LEAD_ENGAGEMENT,
+        LEAD_ACTIVITY,
         SEGMENT_HISTORY,
         DEAL_STATE,
         DEAL_ACTIVITY,
@@ -68,7 +70,7 @@ SERVICES: dict[str, ServiceSpec] = {
             name="lead_score_v1",
             about="Probability that a lead converts.",
             join_key="lead_id",
-            views=("lead_profile", "lead_engagement", "segment_history", "rep_performance"),
+            views=("lead_profile", "lead_engagement", "lead_activity", "segment_history", "rep_performance"),
         ),
         ServiceSpec(
             name="deal_win_v1",

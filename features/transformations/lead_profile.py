@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from features.specs import FeatureSpec, ViewSpec
-from features.transformations.expressions import days_between, hour_if_known, own_fields, segment_of
-from features.transformations.persons import email_kind, title_seniority
+from features.transformations.expressions import days_between, hour_if_known, own_fields, seen_rows, segment_of
+from features.transformations.history import attach, ranked_versions
+from features.transformations.persons import FUNCTIONS, RANKS, email_kind, job_function, title_seniority
 from warehouse.as_known import versions_on_spine
 from warehouse.contracts import CONTRACTS
 
@@ -76,8 +77,16 @@ FEATURES = (
         dtype="category",
         unit="category",
         group="demographic",
-        about="Rank read from the job title: executive, vice_president, director, manager or other.",
+        about=f"Rank read from the job title: {', '.join(RANKS)} or other.",
         phrase="holds a position of rank {value}",
+    ),
+    FeatureSpec(
+        name="job_function",
+        dtype="category",
+        unit="category",
+        group="demographic",
+        about=f"Field of work read from the job title: {', '.join(FUNCTIONS)} or other.",
+        phrase="works in the field {value}",
     ),
     FeatureSpec(
         name="email_kind",
@@ -102,6 +111,14 @@ FEATURES = (
         group="time",
         about="Days since first contact.",
         phrase="first contact was {value} days ago",
+    ),
+    FeatureSpec(
+        name="days_in_lead_status",
+        dtype="float",
+        unit="days",
+        group="state",
+        about="Days since the lead entered its status.",
+        phrase="has had its status for {value} days",
     ),
     FeatureSpec(
         name="created_day_of_week",
@@ -138,6 +155,7 @@ def lead_profile(spine: ir.Table, tables: Mapping[str, ir.Table]) -> ir.Table:
 
     moments = spine.select("lead_id", "as_of")
     lead = versions_on_spine(moments, tables["leads"], CONTRACTS["leads"], key="lead_id")
+    lead = attach(lead, _status_entered(moments, tables["leads"]), key="lead_id")
     created = lead.lead_created_at
     gaps = sum((lead[name].isnull().cast("int64") for name in _PROFILE_FIELDS), start=ibis.literal(0).cast("int64"))
     known = created.notnull()
@@ -152,9 +170,11 @@ def lead_profile(spine: ir.Table, tables: Mapping[str, ir.Table]) -> ir.Table:
         country=lead.country,
         lead_region=lead.region,
         title_seniority=title_seniority(lead.title),
+        job_function=job_function(lead.title),
         email_kind=email_kind(lead.email),
         count_profile_gaps=known.ifelse(gaps, ibis.null("int64")),
         lead_age_days=days_between(lead.as_of, created),
+        days_in_lead_status=days_between(lead.as_of, lead.status_entered_at),
         created_day_of_week=created.day_of_week.index().cast("int64"),
         created_month=created.month().cast("int64"),
         created_hour=hour_if_known(created),
@@ -162,6 +182,20 @@ def lead_profile(spine: ir.Table, tables: Mapping[str, ir.Table]) -> ir.Table:
         current_segment_id=known.ifelse(segment_of(lead.source, lead.landing_page), ibis.null("string")),
         **{name: lead[name] for name in own_fields(tables["leads"])},
     )
+
+
+def _status_entered(moments: ir.Table, leads: ir.Table) -> ir.Table:
+    """When each lead came into the status it had at each moment, as far as was known then."""
+    import ibis
+
+    leads = leads.semi_join(moments.select("lead_id").distinct(), "lead_id")
+    columns = ("lead_id", "status", "event_timestamp", "created_timestamp", "version_rank")
+    ranked = ranked_versions(leads, CONTRACTS["leads"]).select(*columns)
+    seen = seen_rows(moments, ranked, key="lead_id")
+    keys = ["lead_id", "as_of"]
+    before = seen.status.lag().over(ibis.window(group_by=keys, order_by="version_rank"))
+    seen = seen.mutate(is_entry=before.isnull() | (before != seen.status))
+    return seen.group_by(*keys).aggregate(status_entered_at=seen.event_timestamp.max(where=seen.is_entry))
 
 
 LEAD_PROFILE = ViewSpec(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,7 +15,22 @@ _SENIORITY = (
     ("executive", r"\bpresident\b"),
     ("director", r"\b(director|head)\b"),
     ("manager", r"\b(manager|lead|supervisor)\b"),
+    ("student", r"\b(student|intern|trainee|apprentice)\b"),
+    ("consultant", r"\b(consultant|advisor|adviser|freelancer?)\b"),
+    ("specialist", r"\b(analyst|specialist|engineer|developer|administrator|coordinator|associate|assistant)\b"),
 )
+RANKS = tuple(dict.fromkeys(rank for rank, _ in _SENIORITY))
+_FUNCTIONS = (
+    ("finance", r"\b(cfo|finance|financial|accounting|accountant|controller|controlling|treasury|treasurer)\b"),
+    ("it", r"\b(cto|cio|it|information|technology|software|developer|data|systems?|security)\b"),
+    ("marketing", r"\b(cmo|marketing|brand|communications?|growth)\b"),
+    ("sales", r"\b(cro|sales|revenue|account|business development)\b"),
+    ("purchasing", r"\b(purchasing|procurement|buyer|buying|sourcing)\b"),
+    ("people", r"\b(hr|human resources|people|talent|recruiting|recruiter)\b"),
+    ("operations", r"\b(coo|operations?|supply|logistics|production|manufacturing|plant)\b"),
+    ("general", r"\b(ceo|founder|owner|partner|president|general|managing)\b"),
+)
+FUNCTIONS = tuple(field for field, _ in _FUNCTIONS)
 _FREE_MAIL = (
     r"@(gmail|googlemail|yahoo|ymail|hotmail|outlook|live|msn|aol|icloud|me|gmx|web|mail|proton(mail)?|qq|yandex)\."
 )
@@ -22,12 +38,21 @@ _FREE_MAIL = (
 
 def title_seniority(title: ir.StringValue) -> ir.StringValue:
     """Rank in a job title; null where the title is missing."""
+    return _read(title, _SENIORITY)
+
+
+def job_function(title: ir.StringValue) -> ir.StringValue:
+    """Field of work in a job title; null where the title is missing."""
+    return _read(title, _FUNCTIONS)
+
+
+def _read(title: ir.StringValue, patterns: Sequence[tuple[str, str]]) -> ir.StringValue:
+    """The word of the first pattern that a title matches, else `other`."""
     import ibis
 
     text = title.lower()
-    branches = [(text.re_search(pattern), ibis.literal(rank)) for rank, pattern in _SENIORITY]
-    known = ibis.cases(*branches, else_=ibis.literal("other"))
-    return title.isnull().ifelse(ibis.null("string"), known)
+    branches = [(text.re_search(pattern), ibis.literal(word)) for word, pattern in patterns]
+    return title.isnull().ifelse(ibis.null("string"), ibis.cases(*branches, else_=ibis.literal("other")))
 
 
 def email_kind(email: ir.StringValue) -> ir.StringValue:
