@@ -15,8 +15,8 @@ help: ## Print this list
 demo: .venv/.ready ## The whole loop, from a CRM's history to answered requests; SOURCE=olist|bpic2012|tourism DATA=folder for real data
 	@$(BIN)/salience demo --source $(SOURCE) $(if $(DATA),--data $(DATA))
 
-test: .venv/.ready ## The tests (about 15 minutes on 2 cores)
-	@$(BIN)/python -m pytest
+test: .venv/.ready ## The tests (about 10 minutes on 2 cores)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: .venv/.ready ## The tests, slow ones too
 	@$(BIN)/python -m pytest -m ''
