@@ -102,8 +102,12 @@ class Forecaster:
             )
         return PipelineHistory(self.warehouse.ibis())
 
-    def ask(self, at: datetime) -> Asked:
+    def ask(self, at: datetime, *, ranges: bool = True) -> Asked:
         """The forecast as of a moment.
+
+        Args:
+            at: The moment, UTC.
+            ranges: Whether the ranges are needed; without them no backtest has to run, and they are not conformal.
 
         Raises:
             TooLittleDataError: if too little was known then.
@@ -111,10 +115,14 @@ class Forecaster:
         stored = self.store.find(at)
         if stored is not None:
             return Asked(forecast=stored, is_stored=True, notes=tuple(stored.details.get("notes", ())))
-        return self.compute(at)
+        return self.compute(at, ranges=ranges)
 
-    def compute(self, at: datetime) -> Asked:
+    def compute(self, at: datetime, *, ranges: bool = True) -> Asked:
         """The forecast computed now from what was known at a moment, whether or not it was stored then.
+
+        Args:
+            at: The moment, UTC.
+            ranges: As in `ask`.
 
         Raises:
             TooLittleDataError: if too little was known then.
@@ -126,7 +134,7 @@ class Forecaster:
                 self.warehouse, self.protocol, settings=self.settings, at=at, progress=self._progress
             )
             return Asked(forecast=trained.forecast, is_stored=False, notes=tuple(trained.warnings))
-        bottom = self.make(at, NEUTRAL)
+        bottom = self.make(at, NEUTRAL, ranges=ranges)
         months = self.months(at)
         periods = [one for one in periods_within(months) if one.first_month + one.n_months > month_number(at)]
         values = summarise(bottom, periods).merge(
@@ -149,13 +157,13 @@ class Forecaster:
         """Numbers of the months that a forecast made at a moment covers."""
         return _months(at, horizon=self.protocol.horizon)
 
-    def make(self, at: datetime, levers: Levers) -> BottomForecast:
+    def make(self, at: datetime, levers: Levers, *, ranges: bool = True) -> BottomForecast:
         """The forecast's smallest parts with levers, its conformal factors in it; everything is learned once."""
         learned, _ = self.learned(at)
         made = forecast_pipeline(
             self.history, at=at, months=self.months(at), levers=levers, learned=learned, **self.options
         )
-        return replace(made.bottom, factors=self.factors(at))
+        return replace(made.bottom, factors=self.factors(at) if ranges else {})
 
     def learned(self, at: datetime) -> tuple[Learned, tuple[str, ...]]:
         """What was learned as of a moment, and what a reader should know about it."""

@@ -42,7 +42,7 @@ def forecast_change(
     wanted = parse_period(period)
     sides, notes = [], []
     for moment in (since, at):
-        asked = forecaster.ask(moment)
+        asked = forecaster.ask(moment, ranges=False)
         answer = asked.forecast.answer(level=level, entity_id=entity_id, period=wanted.name)
         side, note = _side(forecaster, asked, answer, wanted, level=level, entity_id=entity_id, moment=moment)
         sides.append(side)
