@@ -11,6 +11,7 @@ import typer
 
 from flows.cli_deals import deal_app, deals_app
 from flows.cli_features import app as features_app
+from flows.cli_forecast import app as forecast_app
 from flows.cli_models import app as models_app
 from flows.cli_monitor import app as monitor_app
 from flows.cli_probe import app as probe_app
@@ -35,6 +36,7 @@ app.add_typer(models_app, name="models")
 app.add_typer(probe_app, name="probe")
 app.add_typer(deal_app, name="deal")
 app.add_typer(deals_app, name="deals")
+app.add_typer(forecast_app, name="forecast")
 app.add_typer(keys_app, name="keys")
 
 INTERRUPTED, USAGE = 130, 2

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.forecast.waterfall import STEPS, Side, Step, explain_change
+from training.forecast.waterfall import STEPS, Side, Step, explain_change as explain
 
 JUNE, JULY = pd.Timestamp("2026-06-20"), pd.Timestamp("2026-07-10")
+
+
+def explain_change(before: Side, after: Side, *, first_day: date = date(2026, 4, 1)) -> list[Step]:
+    return explain(before, after, first_day=first_day)
 
 
 def deals(**known: tuple[str, str, float, pd.Timestamp]) -> pd.DataFrame:
@@ -66,7 +72,7 @@ def test_each_kind_of_change_has_its_step() -> None:
         "business not yet created": -1_000,
         "model or rates": 200,
     }
-    assert steps[0].top == (("a", 6_000, "110 booked, 50 was expected"),)
+    assert steps[0].top == (("a", 6_000, "110 booked in the period, 50 was expected"),)
     assert [step.name for step in steps] == [name for name in STEPS if name in by_name(steps)]
 
 
@@ -75,6 +81,12 @@ def test_a_deal_that_closes_earlier_is_pulled_in() -> None:
     steps = explain_change(side({"a": 5_000}, BEFORE), side({"a": 8_000}, after))
     assert by_name(steps) == {"pulled in": 3_000}
     assert steps[0].top[0][2] == "closes 2026-06-20 → 2026-05-01"
+
+
+def test_a_deal_that_was_to_close_before_the_period_slips_into_it() -> None:
+    after = deals(a=("open", "Proposal", 100.0, JULY))
+    steps = explain_change(side({"a": 5_000}, BEFORE), side({"a": 8_000}, after), first_day=date(2026, 7, 1))
+    assert by_name(steps) == {"slipped in": 3_000}
 
 
 def test_a_deal_that_changes_hands_is_told_as_that_on_both_sides() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from common.code_version import code_digest
 from common.errors import InputError, NotFoundError
 from common.whole_files import write_whole
-from training.forecast.backtest import backtest_origins, backtest_pipeline
+from training.forecast.backtest import PIPELINE_BASELINES, backtest_origins, backtest_pipeline
 from training.forecast.frame import BottomForecast, summarise
 from training.forecast.history import LEVELS, PipelineHistory, snapshot_moments
 from training.forecast.learning import Learned, WinProbabilities, learn_pipeline
 from training.forecast.levers import Levers
-from training.forecast.periods import month_number, periods_within
+from training.forecast.periods import Period, month_number, periods_within
 from training.forecast.pipeline import NEUTRAL, forecast_pipeline
 from training.forecast.pipeline_baselines import quota_values
 from training.forecast.store import Forecast, ForecastStore
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from common.settings import Settings
     from common.workspace import Workspace
     from features.repository import FeatureRepository
+    from training.forecast.backtest_report import BacktestContents
     from training.registry import ModelRegistry
     from warehouse.sources import ForecastProtocol
     from warehouse.store import Warehouse
@@ -236,15 +237,61 @@ class Forecaster:
         path = self.workspace.forecasts / "ranges" / f"{digest}.json"
         if path.is_file():
             return _read_factors(path)
-        self._prepare(at)
+        self._prepare(at, quarters)
         _, factors = backtest_pipeline(self.history, quarters, until=at, progress=self._progress, **self.options)
         write_whole(path, json.dumps(factors) + "\n")
         return factors
 
-    def _prepare(self, at: datetime) -> None:
+    def backtest(self, at: datetime, *, origins: int) -> BacktestContents:
+        """The forecast judged on rolling origins, as its report takes it.
+
+        Args:
+            at: The moment whose knowledge gives the actual values, UTC.
+            origins: Most quarters to judge.
+
+        Raises:
+            TooLittleDataError: if no quarter can be judged.
+        """
+        from training.forecast.backtest_report import BacktestContents
+
+        if self.protocol.kind == "series":
+            return self._backtest_series(at)
+        quarters = backtest_origins(self.history, until=at, most=origins)
+        self._prepare(at, quarters)
+        rows, _ = backtest_pipeline(self.history, quarters, until=at, progress=self._progress, **self.options)
+        return BacktestContents(
+            name=self.workspace.name,
+            as_of=at,
+            unit=self.protocol.unit,
+            levels=LEVELS,
+            baselines=PIPELINE_BASELINES,
+            rows=rows,
+            params={"quarters": ", ".join(quarter.name for quarter in quarters), **self.options},
+            notes=(
+                "The open deals' chances come from a small model trained at each origin on outcomes known by then; "
+                "today's deal champion has learned from later ones.",
+            ),
+        )
+
+    def _backtest_series(self, at: datetime) -> BacktestContents:
+        from training.forecast.backtest_report import BacktestContents
+        from training.forecast.train_series import train_series
+
+        trained = train_series(self.warehouse, self.protocol, settings=self.settings, at=at, progress=self._progress)
+        return BacktestContents(
+            name=self.workspace.name,
+            as_of=at,
+            unit=self.protocol.unit,
+            levels=trained.forecast.levels,
+            baselines=tuple(trained.baseline_names),
+            rows=trained.backtest,
+            params=trained.params,
+            notes=(*trained.verdict, *trained.warnings),
+        )
+
+    def _prepare(self, at: datetime, quarters: Sequence[Period] = ()) -> None:
         known = self.history.first_known(at)
         if len(known):
-            quarters = backtest_origins(self.history, until=at, most=MOST_ORIGINS)
             moments = snapshot_moments(at, first=known.min())
             self.history.prepare([*moments, *(quarter.start for quarter in quarters), at])
 

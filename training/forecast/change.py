@@ -53,7 +53,7 @@ def forecast_change(
         "as_of": at.isoformat(),
         "before": before.expected / 100,
         "after": after.expected / 100,
-        "steps": [step.to_dict() for step in explain_change(before, after)],
+        "steps": [step.to_dict() for step in explain_change(before, after, first_day=wanted.start.date())],
         "notes": notes,
     }
 

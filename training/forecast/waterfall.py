@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 STEPS = (
     "won",
     "lost",
     "slipped",
+    "slipped in",
     "pulled in",
     "amount changed",
     "stage moved",
@@ -76,12 +77,13 @@ class Step:
         return {"step": self.name, "change": self.cents / 100, "deals": self.deals, "top": top}
 
 
-def explain_change(before: Side, after: Side) -> list[Step]:
+def explain_change(before: Side, after: Side, *, first_day: date) -> list[Step]:
     """The parts of the change, in the order of `STEPS`; those that are 0 and about no deal are left out.
 
     Args:
         before: The earlier forecast.
         after: The later one, of the same entity and period.
+        first_day: First day of the period: a deal that was to close before it, and now later, slips in.
 
     Returns:
         Steps whose cents sum to `after.expected - before.expected`.
@@ -95,7 +97,7 @@ def explain_change(before: Side, after: Side) -> list[Step]:
         was, now = before.open.get(deal, 0), after.open.get(deal, 0)
         if booked == 0 and was == 0 and now == 0:
             continue
-        for name, cents, what in _of_deal(deal, was, now, booked, states[deal], before, after):
+        for name, cents, what in _of_deal(deal, (was, now, booked), states[deal], before, after, first_day=first_day):
             sums[name] += cents
             if cents:
                 found[name].append((deal, cents, what))
@@ -118,8 +120,9 @@ class _State:
 
 
 def _of_deal(
-    deal: str, was: int, now: int, booked: int, state: _State, before: Side, after: Side
+    deal: str, cents: tuple[int, int, int], state: _State, before: Side, after: Side, *, first_day: date
 ) -> list[tuple[str, int, str]]:
+    was, now, booked = cents
     change = now + booked - was
     if state.status[0] is None:
         return [("new deals", change, _worth(now, booked))]
@@ -128,13 +131,13 @@ def _of_deal(
     if (deal in before.owned) != (deal in after.owned):
         return [("handed over", change, "came from somebody else" if deal in after.owned else "went to somebody else")]
     if state.status[1] == "won":
-        return [("won", change, f"{_worth(now, booked)}, {was / 100:,.0f} was expected")]
+        return [("won", change, f"{booked / 100:,.0f} booked in the period, {was / 100:,.0f} was expected")]
     if state.status[1] != "open":
         return [("lost", change, f"{was / 100:,.0f} was expected")]
-    return _of_open(was, change, state)
+    return _of_open(was, change, state, first_day=first_day)
 
 
-def _of_open(was: int, change: int, state: _State) -> list[tuple[str, int, str]]:
+def _of_open(was: int, change: int, state: _State, *, first_day: date) -> list[tuple[str, int, str]]:
     old, new = state.amount
     parts = []
     if old > 0 and new > 0 and old != new:
@@ -144,7 +147,8 @@ def _of_open(was: int, change: int, state: _State) -> list[tuple[str, int, str]]
     first, second = state.close
     is_dated = pd.notna(first) and pd.notna(second)
     if is_dated and second != first:
-        name = "slipped" if second > first else "pulled in"
+        begins = pd.Timestamp(first_day)
+        name = "pulled in" if second < first else "slipped in" if first < begins <= second else "slipped"
         parts.append((name, change, f"closes {first:%Y-%m-%d} → {second:%Y-%m-%d}"))
     elif state.stage[0] != state.stage[1]:
         parts.append(("stage moved", change, f"{state.stage[0]} → {state.stage[1]}"))
@@ -181,16 +185,3 @@ def _words(pair: tuple[Any, Any]) -> tuple[str | None, str | None]:
 
 def _top(parts: list[tuple[str, int, str]]) -> tuple[tuple[str, int, str], ...]:
     return tuple(sorted(parts, key=lambda part: (-abs(part[1]), part[0]))[:_TOP])
-
-
-def cents_by_deal(values: np.ndarray, names: list[str], columns: list[int], rows: np.ndarray) -> dict[str, int]:
-    """What deals are expected to bring in some columns.
-
-    Args:
-        values: Expected value by deal and month, shape (n_deals, n_months).
-        names: Their ids.
-        columns: Columns of the period's months.
-        rows: Which deals belong to the entity, shape (n_deals,).
-    """
-    sums = np.rint(values[:, columns].sum(axis=1) * 100).astype(np.int64)
-    return {name: int(cents) for name, cents, inside in zip(names, sums, rows, strict=True) if inside}
