@@ -8,7 +8,8 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.forecast.waterfall import STEPS, Side, Step, explain_change as explain
+from training.forecast.waterfall import STEPS, Side, Step
+from training.forecast.waterfall import explain_change as explain
 
 JUNE, JULY = pd.Timestamp("2026-06-20"), pd.Timestamp("2026-07-10")
 
