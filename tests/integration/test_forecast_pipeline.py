@@ -119,7 +119,7 @@ def test_the_backtest_judges_whole_quarters_and_beats_the_commit(world: dict[str
     metrics = backtest_metrics(quarterly, LEVELS)
     commit = (company["commit"] - company["actual"]).abs().sum() / company["actual"].sum()
     assert metrics["wape_company"] < commit
-    assert set(factors) == set(LEVELS)
+    assert set(factors) == {f"{level}{group}" for level in LEVELS for group in ("", ":month", ":later")}
 
 
 def test_too_short_a_history_is_refused_with_what_is_needed(world: dict[str, pa.Table]) -> None:

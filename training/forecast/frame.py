@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from training.forecast.metrics import FloatArray
 from training.forecast.periods import Period
+from training.forecast.ranges import factor_of, range_key
 from training.forecast.reconciliation import Hierarchy
 
 COMPONENTS = ("closed", "open", "new", "renewal")
@@ -36,7 +37,9 @@ class BottomForecast:
             unit, shape (n_bottom, n_base). Their sum is the expected value.
         paths: Sample paths of all that is not closed, shape (n_paths, n_bottom, n_base).
         baselines: Name to values, shape (n_bottom, n_base); NaN where not known.
-        factors: Conformal factor by level and nominal coverage in percent; 1 where absent.
+        factors: Conformal factor by group of ranges (`ranges.range_key`) and nominal coverage in percent; 1 where
+            absent.
+        origin_month: Number of the month of the moment; None where ranges are grouped by level alone.
         stages: The component `open` by the deals' stage, hundredths, shape (n_bottom, n_base) each; they sum to it.
         moves: What open deals bring, by the base period of the entered close date (the last place: none of them) and
             the one in which the win is expected (the last place: later), hundredths, shape (n_bottom, n_base + 1,
@@ -51,6 +54,7 @@ class BottomForecast:
     factors: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     stages: Mapping[str, Cents] = field(default_factory=dict)
     moves: Cents | None = None
+    origin_month: int | None = None
 
 
 def to_cents(values: FloatArray) -> Cents:
@@ -92,13 +96,19 @@ def summarise(forecast: BottomForecast, periods: Sequence[Period]) -> pd.DataFra
                 "expected": sum(cents.values()) / 100.0,
             }
             sums = level_paths[:, :, columns].sum(axis=2)
-            block |= _ranges(sums, cents.get("closed"), forecast.factors.get(level, {}))
+            block |= _ranges(sums, cents.get("closed"), _factors(forecast, level, period))
             block |= {name: cents[name] / 100.0 if name in cents else np.nan for name in COMPONENTS}
             block |= _open_split(forecast, members, columns)
             for name, values in forecast.baselines.items():
                 block[name] = _sums(rows, values[:, columns].sum(axis=1))
             blocks.append(pd.DataFrame(block))
     return pd.concat(blocks, ignore_index=True)
+
+
+def _factors(forecast: BottomForecast, level: str, period: Period) -> Mapping[int, float]:
+    if forecast.origin_month is None:
+        return forecast.factors.get(level, {})
+    return factor_of(forecast.factors, range_key(level, period, origin_month=forecast.origin_month))
 
 
 def _open_split(forecast: BottomForecast, members: Cents, columns: list[int]) -> dict[str, FloatArray]:

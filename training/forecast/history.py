@@ -135,6 +135,29 @@ class PipelineHistory:
 
         return self._ask("reps", at, ask)
 
+    def teams(self, at: datetime) -> pd.DataFrame:
+        """Team and region of each rep from when on, as known at `at`, planned changes too; in order of time.
+
+        Returns:
+            Columns rep_id, team, region, event_timestamp; one row per change.
+        """
+
+        def ask() -> pd.DataFrame:
+            from common.clock import utc
+
+            rows = self._tables["reps"]
+            known = rows.filter(rows.created_timestamp <= utc(at))
+            columns = ["rep_id", "team", "region", "event_timestamp", "created_timestamp"]
+            found: pd.DataFrame = known.select(*columns).execute()
+            found = found.fillna({"team": UNASSIGNED, "region": UNASSIGNED}).sort_values(columns, kind="stable")
+            found = found.sort_values(["rep_id", "event_timestamp", "created_timestamp"], kind="stable")
+            found = found.drop_duplicates(["rep_id", "event_timestamp"], keep="last")
+            place = found[["rep_id", "team", "region"]]
+            is_new = (place != place.shift()).any(axis=1)
+            return found.loc[is_new, columns[:4]].reset_index(drop=True)
+
+        return self._ask("teams", at, ask)
+
     def quotas(self, at: datetime) -> pd.DataFrame:
         """Quotas as known at `at`; empty where the source has none."""
         return self._ask("quotas", at, lambda: self._newest("quotas", at, ["quota_id"]))

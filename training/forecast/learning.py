@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,15 +20,15 @@ from training.forecast.conversion import (
 )
 from training.forecast.drift import Level, neutral_level, track_counts, track_means
 from training.forecast.flow import Flow, learn_flow
-from training.forecast.history import COMPANY, UNASSIGNED, PipelineHistory, booked_by_deal
+from training.forecast.history import UNASSIGNED, PipelineHistory, booked_by_deal
 from training.forecast.metrics import FloatArray, summed_by
 from training.forecast.new_business import NewBusiness, forecast_volume, learn_wins_by_lag, rep_shares
 from training.forecast.origin_model import CHECKED_LAGS, learn_origin_model, sample_deals
 from training.forecast.periods import month_number, month_start
-from training.forecast.reconciliation import Hierarchy, build_hierarchy
 from training.forecast.renewals import Renewals, learn_renewals
 from training.forecast.rep_factors import RepFactors, learn_rep_factors
 from training.forecast.snapshots import learn_from
+from training.forecast.succession import heirs
 
 LEAST_OUTCOMES = 40
 """Decided deals below which the plain method speaks."""
@@ -182,7 +182,7 @@ def learn_pipeline(
         conversion=table,
         season=season,
         new_business=new_business,
-        renewals=learn_renewals(history.transactions(at), month=month),
+        renewals=_learn_renewals(history, reps, snapshots, at=at),
         rep_factors=factors,
         flow=flow,
         wins=wins,
@@ -211,18 +211,6 @@ def with_unassigned(reps: pd.DataFrame) -> pd.DataFrame:
     columns = ["rep_id", "team", "region", "is_active", "hired_at"]
     nobody = {"rep_id": UNASSIGNED, "team": UNASSIGNED, "region": UNASSIGNED, "is_active": False}
     return pd.concat([reps[columns], pd.DataFrame([nobody])], ignore_index=True)
-
-
-def rep_hierarchy(reps: pd.DataFrame) -> Hierarchy:
-    """Company, region, team, rep, as known when `reps` was."""
-    return build_hierarchy(
-        {
-            COMPANY: [COMPANY] * len(reps),
-            "region": reps["region"].tolist(),
-            "team": reps["team"].tolist(),
-            "rep": reps["rep_id"].tolist(),
-        }
-    )
 
 
 def apply_rows(expected: FloatArray, season: FloatArray, month: np.ndarray) -> FloatArray:
@@ -305,6 +293,14 @@ def _learn_new_business(
         shares=rep_shares(revenue, reps, at=moment),
     )
     return learned, _track_new_wins(opened, won, by_lag, flow)
+
+
+def _learn_renewals(history: PipelineHistory, reps: pd.DataFrame, snapshots: pd.DataFrame, *, at: datetime) -> Renewals:
+    """Contracts that come up again, those of reps who have left with whoever took over."""
+    transactions = history.transactions(at)
+    learned = learn_renewals(transactions, month=month_number(at))
+    takes_over = heirs(reps.iloc[:-1], transactions, snapshots)
+    return replace(learned, due=learned.due.assign(rep_id=learned.due["rep_id"].replace(takes_over)))
 
 
 def _track_new_wins(opened: FloatArray, won: FloatArray, wins_by_lag: FloatArray, flow: Flow) -> Level:

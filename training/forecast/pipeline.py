@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from training.forecast.draws import Gathered, Layout, draw_shocks
-from training.forecast.frame import BottomForecast, to_cents
+from training.forecast.frame import BottomForecast, Cents, to_cents
 from training.forecast.history import PipelineHistory
-from training.forecast.learning import Learned, WinProbabilities, learn_pipeline, rep_hierarchy
+from training.forecast.learning import Learned, WinProbabilities, learn_pipeline
 from training.forecast.levers import Levers
 from training.forecast.parts import add_new, add_open, add_renewals
 from training.forecast.periods import Period
 from training.forecast.pipeline_baselines import pipeline_baselines
+from training.forecast.tree import Tree, build_tree
 
 NEUTRAL = Levers()
 
@@ -85,18 +86,27 @@ def forecast_pipeline(
     created = add_new(layout, gathered, learned, shocks=shocks, levers=turned)
     due = add_renewals(layout, gathered, learned.renewals, shocks=shocks, elapsed=learned.elapsed)
     none = np.zeros(layout.shape, dtype=np.int64)
+    tree = build_tree(learned.reps, history.teams(at), months=months)
+    baselines = pipeline_baselines(history, layout.rep_ids, at=at, months=months, renewals=due)
     bottom = BottomForecast(
-        hierarchy=rep_hierarchy(learned.reps),
+        hierarchy=tree.hierarchy,
         base=tuple(Period(number, 1) for number in months),
         components={
-            "closed": to_cents(layout.closed(history.transactions(at))),
-            "open": sum(opened.by_stage.values(), none),
-            "new": to_cents(created),
-            "renewal": to_cents(due),
+            "closed": tree.spread(to_cents(layout.closed(history.transactions(at)))),
+            "open": tree.spread(sum(opened.by_stage.values(), none)),
+            "new": tree.spread(to_cents(created)),
+            "renewal": tree.spread(to_cents(due)),
         },
-        paths=gathered.paths(),
-        baselines=pipeline_baselines(history, layout.rep_ids, at=at, months=months, renewals=due),
-        stages=opened.by_stage,
-        moves=opened.moves,
+        paths=tree.spread(gathered.paths()),
+        baselines={name: tree.spread(values) for name, values in baselines.items()},
+        stages={stage: tree.spread(cents) for stage, cents in opened.by_stage.items()},
+        moves=_spread_moves(tree, opened.moves),
+        origin_month=learned.month,
     )
     return PipelineForecast(bottom, learned.details())
+
+
+def _spread_moves(tree: Tree, moves: Cents) -> Cents:
+    """Moves by due month and month of the win, laid out by entity: the month of the win decides."""
+    by_due = np.moveaxis(moves, 1, 0)
+    return np.moveaxis(tree.spread(by_due), 0, 1)

@@ -7,10 +7,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
+from training.deals.periods import N_MONTHS
 from training.forecast.backtest import (
+    MONTH,
     PIPELINE_BASELINES,
+    QUARTER,
     backtest_metrics,
     backtest_origins,
     backtest_pipeline,
@@ -19,7 +23,8 @@ from training.forecast.backtest import (
 from training.forecast.frame import summarise
 from training.forecast.history import COMPANY, LEVELS, PipelineHistory, snapshot_moments
 from training.forecast.learning import WinProbabilities
-from training.forecast.periods import Period, month_number, period_of, periods_within
+from training.forecast.metrics import FloatArray
+from training.forecast.periods import Period, month_number, month_start, period_of, periods_within
 from training.forecast.pipeline import forecast_pipeline
 from training.forecast.pipeline_baselines import quota_values
 from training.forecast.results import Trained
@@ -94,9 +99,9 @@ def train_pipeline(
     values = summarise(bottom, periods)
     quotas = quota_values(history, periods, at=at)
     values = values.merge(quotas, on=["level", "entity_id", "period"], how="left")
-    quarterly = rows[rows["grain"] == "quarter"].reset_index(drop=True)
+    quarterly = rows[rows["grain"] == QUARTER].reset_index(drop=True)
     metrics = backtest_metrics(quarterly, LEVELS)
-    monthly = backtest_metrics(rows[rows["grain"] == "month"], LEVELS)
+    monthly = backtest_metrics(rows[rows["grain"] == MONTH], LEVELS)
     metrics |= {f"monthly_{name}": value for name, value in monthly.items() if name.startswith("wape")}
     forecast = Forecast(
         as_of=at,
@@ -106,7 +111,7 @@ def train_pipeline(
         created_at=datetime.now(UTC),
         levels=LEVELS,
         values=values,
-        details=made.details,
+        details={**made.details, "range_factors": factors, "judged_quarters": len(quarters)},
     )
     upcoming = period_of(at + timedelta(days=1), "quarter")
     if upcoming.start <= at:
@@ -162,14 +167,33 @@ def _champion_probabilities(
             "There is no deal champion: a small model of open deals, trained for the forecast alone, speaks for it."
         ]
     from training.batch import open_frame
+    from training.deals.scorer import DealScorer
     from training.scorer import Scorer
 
     scorer = Scorer.load(champion.bundle)
     frame = open_frame(repository, warehouse, scorer, task="deal", at=at)
     columns = {entry.name: frame[entry.name].to_pylist() for entry in scorer.manifest.features}
-    probability = scorer.label_probability(scorer.encode(columns))
-    by_deal = pd.Series(probability, index=frame["opportunity_id"].to_pylist(), dtype="float64")
-    return WinProbabilities(by_deal[~by_deal.index.duplicated()], scorer.manifest.horizon_days, champion.version), []
+    matrix = scorer.encode(columns)
+    ids = frame["opportunity_id"].to_pylist()
+    by_deal = pd.Series(scorer.label_probability(matrix), index=ids, dtype="float64")
+    by_month = None
+    if isinstance(scorer, DealScorer):
+        won, _ = scorer.futures(matrix).between(_month_ends(at))
+        by_month = pd.DataFrame(won, index=ids)
+        by_month = by_month[~by_month.index.duplicated()]
+    return (
+        WinProbabilities(
+            by_deal[~by_deal.index.duplicated()], scorer.manifest.horizon_days, champion.version, by_month=by_month
+        ),
+        [],
+    )
+
+
+def _month_ends(at: datetime) -> FloatArray:
+    """Days from the moment to itself, to the end of its month, of the next one, …: the deal model's months."""
+    month = month_number(at)
+    ends = [month_start(month + ahead) for ahead in range(1, N_MONTHS + 1)]
+    return np.array([0.0, *((end - at) / timedelta(days=1) for end in ends)])
 
 
 def _scalars(details: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,85 @@
+"""Ranges that hold as often as they say: widened or narrowed by what past ranges held, origin by origin.
+
+Weighted split conformal prediction: an actual value's score is its distance from the median in units of the range's
+side that it lies on. The factor for the next range is the scores' weighted quantile, recent origins counting more
+(Barber, Candes, Ramdas and Tibshirani 2023, "Conformal prediction beyond exchangeability"), taken with the new point
+itself at infinity, as finite samples ask for (Vovk et al. 2005). Entities of one origin share its luck, so that k of
+them count as the square root of k. Where there are too few origins for a quantile the widest score speaks, and no range
+is ever made narrower than the forecast's own on fewer origins than its quantile needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from training.forecast.metrics import FloatArray
+from training.forecast.periods import Period
+from training.forecast.series import NOMINAL
+
+Factors = dict[str, dict[int, float]]
+HALF_LIFE = 8.0
+"""Origins (quarters) after which a score counts half."""
+_LEAST, _MOST = 0.6, 3.0
+_PRIOR_WEIGHT = 6.0
+_LATER, _MONTH, _REST = "later", "month", "rest"
+
+
+def range_key(level: str, period: Period, *, origin_month: int) -> str:
+    """Name of the group of ranges that one belongs to: by level, by months or longer, by how far ahead it ends."""
+    if period.n_months == 1:
+        return f"{level}:{_MONTH}"
+    ahead = period.first_month + period.n_months - origin_month
+    if period.n_months == 3 and ahead < 3:
+        return f"{level}:{_REST}"
+    return f"{level}:{_LATER}" if ahead > 3 else level
+
+
+def factor_of(factors: Mapping[str, Mapping[int, float]], key: str) -> Mapping[int, float]:
+    """Factors of a group; where it was never judged, those of its level's quarters; 1 where nothing was."""
+    return factors.get(key) or factors.get(key.split(":")[0]) or {}
+
+
+def learn_factors(rows: pd.DataFrame) -> Factors:
+    """Factors of every group of ranges.
+
+    Args:
+        rows: `group` (`range_key`), `at` (place of the origin, oldest 0), actual, median, and the range as it came.
+    """
+    factors: Factors = {}
+    for group, of_group in rows.groupby("group", sort=False):
+        factors[str(group)] = {percent: _factor(of_group, percent) for percent in NOMINAL}
+    return factors
+
+
+def _factor(rows: pd.DataFrame, percent: int) -> float:
+    nominal = NOMINAL[percent]
+    scores = range_scores(rows, percent)
+    at = rows["at"].to_numpy(dtype=np.int64)
+    entities = np.bincount(at)[at]
+    weights = 0.5 ** ((at.max() - at) / HALF_LIFE) / np.sqrt(entities)
+    # The new point has the weight of one score of the newest origin; a prior says 1.
+    newest = 1.0 / np.sqrt(entities[at == at.max()][0])
+    needed = nominal * (weights.sum() + newest)
+    order = np.argsort(scores, kind="stable")
+    reached = np.cumsum(weights[order])
+    place = int(np.searchsorted(reached, needed, side="left"))
+    is_enough = place < len(scores)
+    quantile = float(np.clip(scores[order][min(place, len(scores) - 1)], _LEAST, _MOST))
+    total = weights.sum()
+    factor = float(np.exp(np.log(quantile) * total / (total + _PRIOR_WEIGHT)))
+    return factor if is_enough else max(factor, 1.0)
+
+
+def range_scores(rows: pd.DataFrame, percent: int) -> FloatArray:
+    """Distance of each actual value from the median, in units of the range's side it lies on."""
+    actual, middle = rows["actual"].to_numpy(dtype=np.float64), rows["median"].to_numpy(dtype=np.float64)
+    upper, lower = (rows[f"{side}_{percent}"].to_numpy(dtype=np.float64) for side in ("upper", "lower"))
+    side = np.where(actual >= middle, upper - middle, middle - lower)
+    distance = np.abs(actual - middle)
+    return np.asarray(
+        np.where(side > 0, distance / np.where(side > 0, side, 1.0), np.where(distance > 0, _MOST, 0.0)),
+        dtype=np.float64,
+    )
