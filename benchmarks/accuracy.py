@@ -146,6 +146,7 @@ def simulated_rows(*, trials: int, cases: Path) -> Iterator[Row]:
         truth = workspace.truth / "lead_truth.parquet"
         found = against_truth(
             judged,
+            frame,
             truth,
             horizon_days=frame.horizon_days,
             capacity=settings.gate.capacity,
@@ -175,6 +176,10 @@ def simulated_rows(*, trials: int, cases: Path) -> Iterator[Row]:
             logistic,
             const,
         )
+    for figure in ("auc", "log_loss"):
+        taught, oracle = found.taught[figure], found.oracle[figure].value
+        name = f"simulated {figure.replace('_', ' ')}, taught the truth"
+        yield Row(name, oracle, FIGURES[figure], taught.value, span(taught), math.nan, None)
     excess = found.excess
     held = excess.high is not None and excess.high >= 0.0
     yield Row("simulated log loss above truth's", 0.0, 0.0, excess.value, span(excess), 0.0, held)

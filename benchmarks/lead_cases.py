@@ -12,8 +12,9 @@ import numpy as np
 
 from training.capacity import at_capacity, first_rows
 from training.classifier import Developed, develop
+from training.deals.develop import encode_rows
 from training.evaluation import evaluate
-from training.frame import Frame, Partition
+from training.frame import Frame, Partition, fit_entries
 from training.labels import as_of_times
 from training.lead import lead_recipe
 from training.recipe import Context
@@ -162,6 +163,8 @@ class AgainstTruth:
         rows: Test rows in all.
         oracle: Figures of the true probability.
         ours: Our figures on the same rows.
+        taught: Figures on the same rows of trees taught the true probabilities of the past by the same features:
+            what these features can show, were every past lead seen a thousand times.
         excess: Our log-loss less the oracle's, with the paired interval.
         top: Conversions among the leads that a team works first, by order; one row per lead.
         ahead: Ours divided by the rule score's, with the paired interval.
@@ -173,6 +176,7 @@ class AgainstTruth:
     rows: int
     oracle: Mapping[str, Metric]
     ours: Mapping[str, Metric]
+    taught: Mapping[str, Metric]
     excess: Metric
     top: Mapping[str, float]
     ahead: float
@@ -180,7 +184,9 @@ class AgainstTruth:
     truth: Mapping[int, float]
 
 
-def against_truth(judged: Judged, truth_file: Path, *, horizon_days: int, capacity: float, seed: int) -> AgainstTruth:
+def against_truth(
+    judged: Judged, frame: Frame, truth_file: Path, *, horizon_days: int, capacity: float, seed: int
+) -> AgainstTruth:
     """Match test rows with the simulator's hidden truth by lead and moment, and compare on these.
 
     The truth is P(converts in (as_of, as_of + 90 days]); the label of a row is the same event. A lead's first row is
@@ -195,12 +201,13 @@ def against_truth(judged: Judged, truth_file: Path, *, horizon_days: int, capaci
     moments = as_of_times(table).astype(np.int64)
     keys = zip(table.column("lead_id").to_pylist(), moments.tolist(), strict=True)
     known = dict(zip(keys, table.column(TRUTH).to_numpy().tolist(), strict=True))
-    asked = zip(judged.entity.tolist(), judged.as_of.astype("datetime64[us]").astype(np.int64).tolist(), strict=True)
+    asked = _keys(judged.entity, judged.as_of)
     truth = {row: known[key] for row, key in enumerate(asked) if key in known}
     rows = np.fromiter(truth, dtype=np.int64)
     oracle = np.fromiter(truth.values(), dtype=np.float64)
     label, entity = judged.partition.test_label[rows], judged.entity[rows]
     ours = judged.developed.probability[rows]
+    taught = _taught(frame, judged.partition, known, rows=rows, seed=seed)
     first = first_rows(judged.entity, judged.as_of)
     orders = {"ours": judged.developed.probability[first], "rule": judged.developed.answers["rule_score"][first]}
     share = at_capacity(
@@ -212,12 +219,45 @@ def against_truth(judged: Judged, truth_file: Path, *, horizon_days: int, capaci
         rows=len(judged.partition.test),
         oracle=evaluate(label, oracle, entity=entity, seed=seed),
         ours=evaluate(label, ours, entity=entity, seed=seed),
+        taught=evaluate(label, taught, entity=entity, seed=seed),
         excess=_excess(label, ours, oracle, entity, seed=seed),
         top=top,
         ahead=top["ours"] / max(top["rule"], 1.0),
         worked=share.count,
         truth=truth,
     )
+
+
+def _keys(entity: Any, as_of: Any) -> list[tuple[str, int]]:
+    moments = as_of.astype("datetime64[us]").astype(np.int64).tolist()
+    return list(zip(entity.tolist(), moments, strict=True))
+
+
+def _taught(frame: Frame, partition: Partition, known: Mapping[tuple[str, int], float], *, rows: Any, seed: int) -> Any:
+    """Probabilities of test rows, from trees taught the true probabilities of the past by the same features."""
+    import lightgbm
+
+    entries = fit_entries(frame, partition.past, partition.past_label)
+    past = _keys(frame.entity[partition.past], frame.as_of[partition.past])
+    has_truth = [row for row, key in enumerate(past) if key in known]
+    learned = partition.past[has_truth]
+    data = lightgbm.Dataset(
+        encode_rows(frame, entries, learned),
+        label=np.array([known[past[row]] for row in has_truth]),
+        categorical_feature=[at for at, entry in enumerate(entries) if entry.dtype == "category"],
+    )
+    params = {
+        "objective": "cross_entropy",
+        "learning_rate": 0.04,
+        "num_leaves": 24,
+        "min_data_in_leaf": 100,
+        "feature_fraction": 0.4,
+        "verbosity": -1,
+        "seed": seed,
+        "num_threads": 2,
+    }
+    model = lightgbm.train(params, data, num_boost_round=700)
+    return np.asarray(model.predict(encode_rows(frame, entries, partition.test[rows])))
 
 
 def _excess(label: Any, ours: Any, oracle: Any, entity: Any, *, seed: int) -> Metric:
