@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -282,6 +282,11 @@ class ForecastAnswer(_Forecast, ForecastValue):
     adjustment: Override | None = Field(
         None, description="What a person expects instead; null where nobody said. The model's own figures stay."
     )
+    adjusted: float | None = Field(
+        None,
+        description="`expected` with everybody's standing adjustments, spread down and summed up so that it adds up "
+        "over levels and periods; null where nobody adjusted anything.",
+    )
     request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
 
 
@@ -292,6 +297,82 @@ class ForecastSummary(_Forecast):
     levels: dict[str, int] = Field(description="Entities by level.")
     periods: list[str] = Field(description="Periods it covers.")
     totals: list[ForecastValue] = Field(description="Its highest level.")
+    request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
+
+
+class ScenarioValue(_Answer):
+    """What a scenario expects of one entity."""
+
+    entity_id: str = Field(description="Which region, team or rep.")
+    expected: float = Field(description="Mean; adds up over levels.")
+    median: float | None = Field(description="As likely to be exceeded as not.")
+    lower_80: float | None = Field(description="Lower end of the 80 % range.")
+    upper_80: float | None = Field(description="Its upper end.")
+    lower_95: float | None = Field(description="Lower end of the 95 % range.")
+    upper_95: float | None = Field(description="Its upper end.")
+    closed: float | None = Field(None, description="Of it booked already.")
+    open: float | None = Field(None, description="Of it from open deals.")
+    new: float | None = Field(None, description="Of it from deals not yet created.")
+    renewal: float | None = Field(None, description="Of it from renewals.")
+    quota: float | None = Field(description="Quota in this scenario; null where there is none.")
+    probability: float | None = Field(description="Probability that the quota is reached.")
+
+
+class Worth(_Answer):
+    """What a change adds to the asked entity's forecast."""
+
+    expected: float = Field(description="To the expected value.")
+    probability: float | None = Field(description="To the probability of reaching the quota.")
+
+
+class LeverWorth(Worth):
+    """What one lever alone is worth."""
+
+    lever: str = Field(description="The lever and its factor.")
+
+
+class ScenarioResult(_Answer):
+    """One scenario of a comparison."""
+
+    name: str = Field(description="Its name.")
+    about: str = Field(description="What it stands for.")
+    levers: dict[str, Any] = Field(description="What it turns.")
+    values: list[ScenarioValue] = Field(description="What it expects of every entity of the level.")
+    worth: list[LeverWorth] = Field(description="What each of its levers alone is worth to the asked entity.")
+    together: float = Field(description="What they add beyond the sum of their parts, because they act together.")
+    change: Worth = Field(description="All of it against the forecast as it is.")
+
+
+class PastSpread(_Answer):
+    """How much a part of the business varied from quarter to quarter."""
+
+    lever: str = Field(description="The lever.")
+    sd: float = Field(description="Standard deviation of the logarithm of a quarter's level.")
+    quarters: int = Field(description="Pairs of quarters it was measured on.")
+    low: float = Field(description="Factor that one quarter in ten falls below.")
+    high: float = Field(description="Factor that one quarter in ten exceeds.")
+    compared: str = Field(description="What each quarter was set beside.")
+
+
+class ScenarioComparison(_Answer):
+    """Scenarios side by side; computed by a process beside the service."""
+
+    scenario_id: str = Field(description="GET /api/v1/forecasts/scenarios/{scenario_id} gives it again.")
+    status: Literal["waiting", "running", "done", "failed"] = Field(description="Where it is.")
+    problem: str | None = Field(description="Why it failed and what to do; null where it did not.")
+    submitted_at: datetime = Field(description="When it was asked for, UTC.")
+    submitted_by: str = Field(description="By whom.")
+    level: str = Field(description="Level whose entities are shown.")
+    entity_id: str = Field(description="The one that levers are valued for.")
+    period: str = Field(description="For when.")
+    as_of: datetime = Field(description="The moment it is made for, UTC.")
+    unit: str = Field(description="Unit of the values.")
+    is_built_in: bool = Field(description="Whether these are the optimistic, realistic and pessimistic ones.")
+    spreads: list[PastSpread] = Field(description="What the built-in ones were measured from.")
+    inputs: list[dict[str, Any]] = Field(description="The scenarios as they were asked for.")
+    scenarios: list[ScenarioResult] = Field(description="What came out; empty until it is done.")
+    digest: str | None = Field(description="Digest of what came out: computed again, it is the same.")
+    notes: list[str] = Field(description="What a reader should know.")
     request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
 
 

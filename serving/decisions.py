@@ -101,6 +101,11 @@ class DecisionRecord:
         """What holds instead of the model's word, as far as this process knows; others' decisions come by `refresh`."""
         return self._held.get((task, entity_id))
 
+    def held(self, task: str) -> dict[str, Mapping[str, Any]]:
+        """All that holds instead of the model's word, by what it is about, as far as this process knows."""
+        with self._lock:
+            return {entity_id: found for (of, entity_id), found in self._held.items() if of == task}
+
     def refresh(self) -> None:
         """Read what other processes recorded.
 

@@ -153,7 +153,9 @@ def _batches(path: Path, job: Job) -> Iterator[pa.RecordBatch]:
         yield from reader
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
+    """End this process when the one that started it ends."""
+
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1.0)
@@ -166,7 +168,7 @@ def main() -> None:
     """Entry point: work on the jobs of the workspace that the settings name."""
     parser = argparse.ArgumentParser(prog="serving.job_runner", description=__doc__)
     parser.add_argument("--parent", type=int, required=True)
-    _end_with(parser.parse_args().parent)
+    end_with(parser.parse_args().parent)
     disable_telemetry()
     settings = Settings()
     configure_logging(settings.log_level)

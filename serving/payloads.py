@@ -175,6 +175,25 @@ class AdjustForecast(_Body):
     )
 
 
+class ScenarioQuestion(_Body):
+    """Which scenarios to compare, for whom and when."""
+
+    period: Annotated[str, StringConstraints(pattern=r"^\d{4}(Q[1-4]|-(0[1-9]|1[0-2]))?$")] = Field(
+        description="A quarter, month or year: 2026Q1, 2026-02 or 2026.", examples=["2026Q1"]
+    )
+    level: Id = Field("company", description="Level whose entities are shown.", examples=["company"])
+    entity_id: Id | None = Field(
+        None, description="The one that levers are valued for; not needed for the company.", examples=["EMEA"]
+    )
+    scenarios: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = Field(
+        None,
+        description="Your own scenarios, each with a `name` and factors on `win_rate`, `cycle_length`, `amount`, "
+        "`new_business`, `headcount`, `price` (with `price_elasticity`) or `quota`, further factors in `regions` and "
+        "`teams`, and `moves` of reps; null for optimistic, realistic and pessimistic as measured on the past.",
+        examples=[[{"name": "price up", "price": 1.05, "price_elasticity": 0.8}]],
+    )
+
+
 class ForecastQuestion(_Body):
     """Whose revenue, and for when."""
 

@@ -20,6 +20,8 @@ _NEEDS: dict[tuple[str, str], Right] = {
     ("POST", "/api/v1/forecasts/revenue/generate"): "forecast",
     ("GET", "/api/v1/forecasts/{forecast_id}"): "forecast",
     ("PUT", "/api/v1/forecasts/{forecast_id}/adjust"): "adjust",
+    ("POST", "/api/v1/forecasts/scenarios/model"): "forecast",
+    ("GET", "/api/v1/forecasts/scenarios/{scenario_id}"): "forecast",
     ("POST", "/api/v1/events"): "events",
     ("POST", "/api/v1/jobs"): "jobs",
     ("GET", "/api/v1/jobs/{job_id}"): "jobs",

@@ -27,6 +27,7 @@ from serving.boundary import Boundary, RealPath  # noqa: E402
 from serving.decisions import DecisionRecord  # noqa: E402
 from serving.engine import Engine  # noqa: E402
 from serving.event_routes import EventWorker  # noqa: E402
+from serving.forecast_desk import ForecastDesk  # noqa: E402
 from serving.guard import Guard  # noqa: E402
 from serving.jobs import JobStarter  # noqa: E402
 from serving.lean import settle, use_few_arenas, without_sklearn  # noqa: E402
@@ -78,6 +79,7 @@ class ModelService:
         use_few_arenas()
         self._log = PredictionLog(workspace) if settings.serving.keeps_log else None
         state.decisions, state.jobs = DecisionRecord(workspace), JobStarter(settings, workspace)
+        state.desk = self._desk = ForecastDesk(settings, workspace)
         with without_sklearn():
             self.engine = open_engine(
                 settings, workspace, tasks=self.tasks, log=self._log, override_of=state.decisions.override_of
@@ -108,6 +110,7 @@ class ModelService:
         """End the threads, and write down what they hold."""
         self._upkeep.stop()
         self._events.stop()
+        self._desk.stop()
         self.engine.trial.stop()
         if self._log is not None:
             self._log.stop()

@@ -266,6 +266,18 @@ class Client:
         return self.request("POST", path, **given)
 
 
+class Desk:
+    """Adjustments that always hold, and stand for themselves."""
+
+    def check(self, answer: Mapping[str, Any], value: float | None, held: Mapping[str, Any]) -> None:
+        """Nothing is refused."""
+
+    def adjusted(self, answer: Mapping[str, Any], held: Mapping[str, Any]) -> float | None:
+        """The value's own."""
+        key = f"{answer['level']}/{answer['entity_id']}/{answer['period']}"
+        return held[key]["value"] if key in held else None
+
+
 @dataclass
 class Stand:
     """A service around the stand-ins, and a client of it."""
@@ -307,5 +319,6 @@ def stand(
     app = build_app(tasks, title="toy", about="toy")
     app.state.engine, app.state.decisions = engine, decisions
     app.state.jobs = JobStarter(Settings(), Workspace("toy", folder))
+    app.state.desk = Desk()
     client = Client(Boundary(RealPath(app), paths=paths_of(app), state=app.state))
     return Stand(engine, app, client, registry, features, forecasts)

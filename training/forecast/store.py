@@ -267,6 +267,17 @@ class ForecastStore:
         """What the newest forecast says about one entity and period; see `Forecast.answer`."""
         return self.latest().answer(level=level, entity_id=entity_id, period=period)
 
+    def forecast(self, forecast_id: str) -> Forecast:
+        """A whole forecast by its id.
+
+        Raises:
+            NotFoundError: if there is no such forecast.
+            UnavailableError: if its files are gone.
+        """
+        if not _is_name(forecast_id) or not (self._folder / forecast_id / MANIFEST_FILE).is_file():
+            raise NotFoundError(f"There is no forecast '{forecast_id}'", field="forecast_id")
+        return self._read(forecast_id)
+
     def get(self, forecast_id: str) -> dict[str, Any]:
         """A forecast by its id: an answer's id gives that answer again, a whole forecast's id its summary.
 
@@ -277,7 +288,7 @@ class ForecastStore:
         whole, row = (run, int(number)) if run.count("-") == 1 and number.isdigit() else (forecast_id, None)
         if not _is_name(whole) or not (self._folder / whole / MANIFEST_FILE).is_file():
             raise NotFoundError(f"There is no forecast '{forecast_id}'", field="forecast_id")
-        forecast = self._read(whole)
+        forecast = self.forecast(whole)
         if row is None:
             return forecast.summary()
         if row not in forecast.values.index:
