@@ -76,9 +76,9 @@ def override_forecast(
     forecast = forecaster.ask(at, ranges=False).forecast
     answer = forecast.answer(level=level, entity_id=entity, period=wanted.name)
     overrides = read_forecast_overrides(platform)
-    reps = forecaster.reps(at)
+    places = forecaster.places(at)
     key = override_key(level, entity, wanted.name)
-    before = apply_overrides(forecast, reps, overrides)
+    before = apply_overrides(forecast, places, overrides)
     if value is None:
         if key not in {one.key for one in standing(overrides)}:
             raise InputError(
@@ -86,10 +86,10 @@ def override_forecast(
                 next_step="see them: salience forecast overrides",
                 field="withdraw",
             )
-        after = apply_overrides(forecast, reps, [one for one in overrides if one.key != key])
+        after = apply_overrides(forecast, places, [one for one in overrides if one.key != key])
     else:
         options = {"level": level, "entity_id": entity, "period": wanted.name, "value": value}
-        after = check_override(forecast, reps, overrides, **options)
+        after = check_override(forecast, places, overrides, **options)
     decision = DecisionRecord(platform.workspace).decide(
         TASK,
         key,

@@ -15,10 +15,9 @@ from common.settings import Settings
 from common.workspace import Workspace
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from training.forecast.asking import Forecaster
     from training.forecast.overrides import Applied, ForecastOverride
+    from training.forecast.places import Places
     from training.forecast.scenario_store import ScenarioStore
     from training.forecast.store import Forecast
 
@@ -65,7 +64,7 @@ class ForecastDesk:
         if value is None or forecast.levels != LEVELS:
             return
         place = {name: answer[name] for name in ("level", "entity_id", "period")}
-        check_override(forecast, self._reps(forecast.as_of), standing_of(held), value=value, **place)
+        check_override(forecast, self._places(forecast.as_of), standing_of(held), value=value, **place)
 
     def adjusted(self, answer: Mapping[str, Any], held: Mapping[str, Mapping[str, Any]]) -> float | None:
         """The expected value with everybody's standing adjustments, spread and summed; None where there are none.
@@ -86,7 +85,7 @@ class ForecastDesk:
         key = (forecast.forecast_id, tuple((one.key, one.value) for one in overrides))
         with self._lock:
             if self._applied is None or self._applied[0] != key:
-                self._applied = (key, apply_overrides(forecast, self._reps(forecast.as_of), overrides))
+                self._applied = (key, apply_overrides(forecast, self._places(forecast.as_of), overrides))
             applied = self._applied[1]
         if not applied.holding:
             return None
@@ -151,8 +150,8 @@ class ForecastDesk:
         whole = str(answer["forecast_id"]).rpartition("-")[0]
         return ForecastStore(self._workspace.forecasts).forecast(whole)
 
-    def _reps(self, at: datetime) -> pd.DataFrame:
-        return open_forecaster(self._settings, self._workspace).reps(at)
+    def _places(self, at: datetime) -> Places:
+        return open_forecaster(self._settings, self._workspace).places(at)
 
 
 def open_forecaster(settings: Settings, workspace: Workspace) -> Forecaster:

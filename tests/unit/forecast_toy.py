@@ -10,8 +10,9 @@ import pandas as pd
 from training.forecast.frame import BottomForecast, summarise
 from training.forecast.history import LEVELS, UNASSIGNED
 from training.forecast.periods import Period, periods_within
-from training.forecast.reconciliation import build_hierarchy
+from training.forecast.places import Places, places_of
 from training.forecast.store import Forecast
+from training.forecast.tree import build_tree
 
 AS_OF = datetime(2026, 2, 10, tzinfo=UTC)
 MONTHS = range(2026 * 12, 2026 * 12 + 6)
@@ -26,26 +27,38 @@ def make_reps(teams: list[tuple[str, str]] | None = None) -> pd.DataFrame:
     return pd.DataFrame([*rows, {"rep_id": UNASSIGNED, "region": UNASSIGNED, "team": UNASSIGNED}])
 
 
+def make_places(reps: pd.DataFrame, versions: pd.DataFrame | None = None) -> Places:
+    """Everybody stays where they are, or moves as the versions say."""
+    return places_of(reps, months=MONTHS, versions=versions)
+
+
+def make_versions(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
+    """Teams of reps from (rep, region, team, day) on."""
+    frame = pd.DataFrame(rows, columns=["rep_id", "region", "team", "event_timestamp"])
+    frame["event_timestamp"] = pd.to_datetime(frame["event_timestamp"], utc=True)
+    return frame.sort_values(["rep_id", "event_timestamp"], kind="stable").reset_index(drop=True)
+
+
 def make_forecast(
-    reps: pd.DataFrame, *, closed: np.ndarray | None = None, opened: np.ndarray | None = None, seed: int = 0
+    reps: pd.DataFrame,
+    *,
+    closed: np.ndarray | None = None,
+    opened: np.ndarray | None = None,
+    versions: pd.DataFrame | None = None,
+    seed: int = 0,
 ) -> Forecast:
     """A forecast of January to June made on 10 February; cents of shape (n_reps, 6)."""
     shape = (len(reps), len(MONTHS))
     rng = np.random.default_rng(seed)
     closed = np.zeros(shape, np.int64) if closed is None else closed
     opened = rng.integers(0, 5_000_00, shape) if opened is None else opened
+    tree = build_tree(reps, make_versions() if versions is None else versions, months=MONTHS)
+    parts = {"closed": closed, "open": opened, "new": opened * 0, "renewal": opened * 0}
     bottom = BottomForecast(
-        hierarchy=build_hierarchy(
-            {
-                "company": ["company"] * len(reps),
-                "region": reps["region"].tolist(),
-                "team": reps["team"].tolist(),
-                "rep": reps["rep_id"].tolist(),
-            }
-        ),
+        hierarchy=tree.hierarchy,
         base=tuple(Period(month, 1) for month in MONTHS),
-        components={"closed": closed, "open": opened, "new": opened * 0, "renewal": opened * 0},
-        paths=rng.gamma(2.0, 1.0, (40, *shape)) * opened[None] / 200.0,
+        components={name: tree.spread(cents) for name, cents in parts.items()},
+        paths=tree.spread(rng.gamma(2.0, 1.0, (40, *shape)) * opened[None] / 200.0),
     )
     first = AS_OF.year * 12 + AS_OF.month - 1
     periods = [period for period in periods_within(MONTHS) if period.first_month + period.n_months > first]

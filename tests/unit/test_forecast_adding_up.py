@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tests.unit.forecast_toy import AS_OF, MONTHS, make_forecast, make_reps
+from tests.unit.forecast_toy import AS_OF, MONTHS, make_forecast, make_places, make_reps, make_versions
 from training.forecast.overrides import ForecastOverride, apply_overrides, check_override
 from training.forecast.spreading import ConflictError, split
 
@@ -82,12 +82,12 @@ def test_it_adds_up_after_any_overrides_and_each_holds_to_the_cent(
         period = data.draw(PERIODS)
         value = data.draw(st.integers(0, 10**11)) / 100
         try:
-            check_override(forecast, reps, said, level=level, entity_id=entity, period=period, value=value)
+            check_override(forecast, make_places(reps), said, level=level, entity_id=entity, period=period, value=value)
         except ConflictError:
             continue
         said.append(override(number + 1, level, entity, period, value))
     assume(said)
-    applied = apply_overrides(forecast, reps, said)
+    applied = apply_overrides(forecast, make_places(reps), said)
     assert applied.set_aside == ()
     assert largest_difference(applied.values, reps, "adjusted") == 0
     table = applied.values.set_index(["level", "entity_id", "period"])["adjusted"]
@@ -110,9 +110,47 @@ def test_an_override_survives_a_move_of_reps_and_all_still_adds_up(
     said = [override(1, "company", "company", "2026Q2", value / 100)]
     for tree in (before, after):
         reps = make_reps(tree)
-        applied = apply_overrides(make_forecast(reps, closed=closed, opened=opened), reps, said)
+        applied = apply_overrides(make_forecast(reps, closed=closed, opened=opened), make_places(reps), said)
         assert largest_difference(applied.values, reps, "adjusted") == 0
         assert applied.holding == tuple(said)
+
+
+MOVES = st.lists(st.tuples(st.integers(1, 4), PLACES, st.integers(1, 6)), max_size=5)
+
+
+@given(closed=CENTS, opened=CENTS, tree=TREES, moves=MOVES, value=st.integers(0, 10**12))
+@settings(max_examples=25, deadline=None)
+def test_it_adds_up_with_overrides_when_reps_change_team_in_the_middle(
+    closed: np.ndarray,
+    opened: np.ndarray,
+    tree: list[tuple[str, str]],
+    moves: list[tuple[int, tuple[str, str], int]],
+    value: int,
+) -> None:
+    reps = make_reps(tree)
+    planned = [(f"R-{rep}", *place, f"2026-{month:02d}-01") for rep, place, month in moves]
+    current = [(f"R-{rep}", *place, "2025-01-01") for rep, place in enumerate(tree, 1)]
+    versions = make_versions(*current, *planned)
+    versions = versions.drop_duplicates(["rep_id", "event_timestamp"], keep="last")
+    forecast = make_forecast(reps, closed=closed, opened=opened, versions=versions)
+    places = make_places(reps, versions)
+    free = int(closed[:4, 3:].sum())
+    said = [override(1, "company", "company", "2026Q2", (free + value) / 100)]
+    team = str(places.entities["team"][0, 4])
+    may = int(closed[places.holds("team", team)[:, 4], 4].sum())
+    said.append(override(2, "team", team, "2026-05", (may + value // 3) / 100))
+    applied = apply_overrides(forecast, places, said)
+    cents = applied.values.assign(cents=(applied.values["adjusted"] * 100).round().astype("int64"))
+    totals = cents.groupby(["period", "level"])["cents"].sum().unstack()
+    assert (totals.nunique(axis=1) == 1).all()
+    months = cents[cents["period"].isin(["2026-04", "2026-05", "2026-06"])]
+    quarter = cents[cents["period"] == "2026Q2"].set_index(["level", "entity_id"])["cents"]
+    assert (quarter == months.groupby(["level", "entity_id"])["cents"].sum().reindex(quarter.index)).all()
+    for one in applied.holding:
+        row = cents[(cents["level"] == one.level) & (cents["entity_id"] == one.entity_id)]
+        assert row.set_index("period").loc[one.period, "cents"] == one.want.cents
+    if len(applied.holding) < len(said):
+        assert all("booked" in why or "need" in why for _, why in applied.set_aside)
 
 
 @given(total=st.integers(0, 10**14), weights=st.lists(st.integers(0, 10**13), min_size=1, max_size=30))
@@ -131,7 +169,7 @@ def test_the_parts_of_a_quarter_that_is_partly_over_keep_what_was_booked() -> No
     closed = np.zeros((5, 6), np.int64)
     closed[:, 0] = 700_00
     forecast = make_forecast(reps, closed=closed, opened=np.full((5, 6), 100_00) * (np.arange(6) > 0))
-    applied = apply_overrides(forecast, reps, [override(1, "rep", "R-1", "2026Q1", 1_000.0)])
+    applied = apply_overrides(forecast, make_places(reps), [override(1, "rep", "R-1", "2026Q1", 1_000.0)])
     table = applied.values.set_index(["level", "entity_id", "period"])["adjusted"]
     assert [table["rep", "R-1", month] for month in ("2026-02", "2026-03")] == [150.0, 150.0]
     assert table["rep", "R-1", "2026Q1"] == 1_000.0

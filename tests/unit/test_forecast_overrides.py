@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.errors import InputError, NotFoundError
-from tests.unit.forecast_toy import make_forecast, make_reps
+from tests.unit.forecast_toy import make_forecast, make_places, make_reps
 from tests.unit.test_forecast_adding_up import override
 from training.forecast.override_accuracy import judge_overrides
 from training.forecast.overrides import ForecastOverride, apply_overrides, check_override, read_overrides, standing
@@ -16,6 +16,7 @@ from training.forecast.spreading import ConflictError
 from training.forecast.store import Forecast
 
 REPS = make_reps()
+PLACES = make_places(REPS)
 
 
 def even(cents: int = 100_00, *, closed: int = 0) -> Forecast:
@@ -27,13 +28,13 @@ def even(cents: int = 100_00, *, closed: int = 0) -> Forecast:
 
 
 def adjusted(forecast: Forecast, *said: ForecastOverride) -> dict[tuple[str, str, str], float]:
-    values = apply_overrides(forecast, REPS, said).values
+    values = apply_overrides(forecast, PLACES, said).values
     return values.set_index(["level", "entity_id", "period"])["adjusted"].to_dict()
 
 
 def refuse(forecast: Forecast, *said: ForecastOverride, **new: object) -> ConflictError:
     with pytest.raises(ConflictError) as caught:
-        check_override(forecast, REPS, said, **new)
+        check_override(forecast, PLACES, said, **new)
     return caught.value
 
 
@@ -107,10 +108,10 @@ def test_the_newest_word_holds_and_a_withdrawn_one_does_not() -> None:
 
 def test_a_figure_that_bookings_have_outrun_is_set_aside_and_said_so() -> None:
     old = override(1, "rep", "R-1", "2026-02", 10.0)
-    applied = apply_overrides(even(closed=50_00), REPS, [old])
+    applied = apply_overrides(even(closed=50_00), PLACES, [old])
     assert applied.holding == ()
     assert applied.set_aside == ((old, "10.00 for rep R-1 in 2026-02 is less than is booked already"),)
-    gone = apply_overrides(even(), REPS, [override(1, "rep", "R-9", "2026-02", 10.0)])
+    gone = apply_overrides(even(), PLACES, [override(1, "rep", "R-9", "2026-02", 10.0)])
     assert "no rep 'R-9'" in gone.set_aside[0][1]
 
 
@@ -125,12 +126,12 @@ def test_a_figure_that_bookings_have_outrun_is_set_aside_and_said_so() -> None:
 )
 def test_a_wrong_place_for_a_figure_is_refused(new: dict[str, str], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
-        check_override(even(), REPS, [], value=1.0, **new)
+        check_override(even(), PLACES, [], value=1.0, **new)
 
 
 def test_a_figure_that_is_no_number_is_refused() -> None:
     with pytest.raises(InputError, match="no number"):
-        check_override(even(), REPS, [], level="rep", entity_id="R-1", period="2026-03", value=float("nan"))
+        check_override(even(), PLACES, [], level="rep", entity_id="R-1", period="2026-03", value=float("nan"))
 
 
 def test_only_a_forecast_from_deals_is_overridden() -> None:
@@ -138,7 +139,7 @@ def test_only_a_forecast_from_deals_is_overridden() -> None:
 
     series = replace(even(), levels=("total", "shop"))
     with pytest.raises(InputError, match="from deals"):
-        apply_overrides(series, REPS, [])
+        apply_overrides(series, PLACES, [])
 
 
 def test_rows_of_the_record_come_back_as_overrides_and_others_are_left() -> None:

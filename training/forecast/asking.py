@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.code_version import code_digest
@@ -22,6 +21,8 @@ from training.forecast.levers import Levers
 from training.forecast.periods import Period, month_number, periods_within
 from training.forecast.pipeline import NEUTRAL, forecast_pipeline
 from training.forecast.pipeline_baselines import quota_values
+from training.forecast.places import Places, places_of
+from training.forecast.ranges import Factors
 from training.forecast.store import Forecast, ForecastStore
 from training.forecast.train_pipeline import MOST_ORIGINS, N_PATHS, _champion_probabilities, _months
 
@@ -219,12 +220,19 @@ class Forecaster:
             reps = reps.merge(known[["rep_id", "territory_id"]], on="rep_id", how="left")
         return reps
 
-    def factors(self, at: datetime) -> dict[str, dict[int, float]]:
-        """Conformal factors as of a moment, from the quarters that were over; kept beside the forecasts.
+    def places(self, at: datetime) -> Places:
+        """Who belongs to which team and region in each month of a forecast, as known at a moment."""
+        return places_of(self.reps(at), months=self.months(at), versions=self.history.teams(at))
+
+    def factors(self, at: datetime) -> Factors:
+        """Conformal factors as of a moment, from the quarters that were over; kept with the forecasts.
 
         Raises:
             TooLittleDataError: if no quarter can be judged.
         """
+        stored = self.store.find(at)
+        if stored is not None and "range_factors" in stored.details:
+            return _with_percents(stored.details["range_factors"])
         quarters = backtest_origins(self.history, until=at, most=MOST_ORIGINS)
         made_from = [
             [quarter.name for quarter in quarters],
@@ -236,7 +244,7 @@ class Forecaster:
         digest = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
         path = self.workspace.forecasts / "ranges" / f"{digest}.json"
         if path.is_file():
-            return _read_factors(path)
+            return _with_percents(json.loads(path.read_text(encoding="utf-8")))
         self._prepare(at, quarters)
         _, factors = backtest_pipeline(self.history, quarters, until=at, progress=self._progress, **self.options)
         write_whole(path, json.dumps(factors) + "\n")
@@ -258,7 +266,9 @@ class Forecaster:
             return self._backtest_series(at)
         quarters = backtest_origins(self.history, until=at, most=origins)
         self._prepare(at, quarters)
-        rows, _ = backtest_pipeline(self.history, quarters, until=at, progress=self._progress, **self.options)
+        rows, _ = backtest_pipeline(
+            self.history, quarters, until=at, within=True, progress=self._progress, **self.options
+        )
         return BacktestContents(
             name=self.workspace.name,
             as_of=at,
@@ -296,6 +306,6 @@ class Forecaster:
             self.history.prepare([*moments, *(quarter.start for quarter in quarters), at])
 
 
-def _read_factors(path: Path) -> dict[str, dict[int, float]]:
-    kept = json.loads(path.read_text(encoding="utf-8"))
+def _with_percents(kept: Mapping[str, Mapping[str, float]]) -> Factors:
+    """Factors as JSON keeps them, whose keys are text."""
     return {level: {int(percent): float(factor) for percent, factor in of.items()} for level, of in kept.items()}

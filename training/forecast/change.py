@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from training.forecast.asking import Asked, Forecaster
 from training.forecast.deal_values import deal_values
-from training.forecast.history import UNASSIGNED
-from training.forecast.periods import Period, parse_period
+from training.forecast.periods import Period, month_number, parse_period
+from training.forecast.places import Places
 from training.forecast.waterfall import Side, explain_change
 
 _SAME_SHARE = 0.01
@@ -82,16 +83,15 @@ def _side(
     entity_id: str,
     moment: datetime,
 ) -> tuple[Side, list[str]]:
-    reps = forecaster.reps(moment)
-    known = set(reps["rep_id"])
-    mine = set(members(reps, level=level, entity_id=entity_id))
+    places = forecaster.places(moment)
+    mine = places.holds(level, entity_id)
     learned, _ = forecaster.learned(moment)
     months = forecaster.months(moment)
     names, cents = deal_values(learned, months)
     columns = [months.index(month) for month in period.months if month in months]
-    inside = _owner(learned.deals["rep_id"], known).isin(mine).to_numpy()
-    open_cents = cents[:, columns].sum(axis=1, dtype=np.int64)
-    opened = {name: int(value) for name, value, own in zip(names, open_cents, inside, strict=True) if own}
+    counted = mine[places.rows(learned.deals["rep_id"])]
+    open_cents = np.where(counted, cents, 0)[:, columns].sum(axis=1, dtype=np.int64)
+    opened = {name: int(value) for name, value in zip(names, open_cents, strict=True) if value}
     deals = forecaster.history.deals(moment).set_index("opportunity_id")
     parts = {name: round(100 * (answer["components"].get(name) or 0.0)) for name in ("open", "new", "renewal")}
     told = sum(opened.values())
@@ -106,20 +106,18 @@ def _side(
         new=parts["new"],
         renewal=parts["renewal"],
         open=opened,
-        booked=_booked(forecaster.history.transactions(moment), period, known, mine),
+        booked=_booked(forecaster.history.transactions(moment), period, places, mine),
         deals=deals[["status", "stage", "amount_usd", "close_date"]],
-        owned=frozenset(deals.index[_owner(deals["rep_id"], known).isin(mine)]),
+        owned=frozenset(deals.index[mine[places.rows(deals["rep_id"]), months.index(month_number(moment))]]),
     )
     return side, notes
 
 
-def _owner(rep_ids: pd.Series, known: set[str]) -> pd.Series:
-    return rep_ids.where(rep_ids.isin(known), UNASSIGNED)
-
-
-def _booked(transactions: pd.DataFrame, period: Period, known: set[str], mine: set[str]) -> dict[str, int]:
+def _booked(transactions: pd.DataFrame, period: Period, places: Places, mine: NDArray[np.bool_]) -> dict[str, int]:
     when = transactions["event_timestamp"]
     inside = (when >= pd.Timestamp(period.start)) & (when < pd.Timestamp(period.stop))
-    rows = transactions[inside & _owner(transactions["rep_id"], known).isin(mine)]
+    rows = transactions[inside]
+    column = (rows["event_timestamp"].dt.year * 12 + rows["event_timestamp"].dt.month - 1 - places.months[0]).to_numpy()
+    rows = rows[mine[places.rows(rows["rep_id"]), column]]
     sums = rows.groupby(rows["opportunity_id"].fillna(""))["amount_usd"].sum()
     return {str(deal): round(100 * float(value)) for deal, value in sums.items()}

@@ -17,8 +17,9 @@ import pandas as pd
 
 from common.errors import InputError, SalienceError
 from training.forecast.frame import Cents, to_cents
-from training.forecast.history import COMPANY, LEVELS
+from training.forecast.history import LEVELS
 from training.forecast.periods import Period, parse_period
+from training.forecast.places import Places
 from training.forecast.spreading import ConflictError, Grid, Want, spread
 from training.forecast.store import Forecast
 
@@ -130,12 +131,12 @@ def standing(overrides: Sequence[ForecastOverride]) -> list[ForecastOverride]:
     return sorted((one for one in newest.values() if one.value is not None), key=lambda one: one.number)
 
 
-def grid_of(forecast: Forecast, reps: pd.DataFrame) -> Grid:
+def grid_of(forecast: Forecast, places: Places) -> Grid:
     """The forecast's smallest cells.
 
     Args:
         forecast: A forecast from deals.
-        reps: The tree it was made with: `rep_id`, `team`, `region`, the one nobody is assigned to last.
+        places: Who belongs to whom, month by month.
 
     Raises:
         InputError: if the forecast has other levels than company, region, team and rep.
@@ -150,23 +151,14 @@ def grid_of(forecast: Forecast, reps: pd.DataFrame) -> Grid:
     parsed = {name: parse_period(name) for name in forecast.values["period"].unique()}
     shortest = min(period.n_months for period in parsed.values())
     base = tuple(sorted(period for period in parsed.values() if period.n_months == shortest))
-    tree = reps[reps["rep_id"].isin(bottom["entity_id"])]
-    shape = (len(tree), len(base))
+    columns = [places.months.index(period.first_month) for period in base]
 
     def cells(column: str) -> Cents:
         table = bottom.pivot(index="entity_id", columns="period", values=column)
-        table = table.reindex(index=tree["rep_id"], columns=[period.name for period in base]).fillna(0.0)
+        table = table.reindex(index=list(places.rep_ids), columns=[period.name for period in base]).fillna(0.0)
         return to_cents(table.to_numpy(dtype=np.float64))
 
-    names = {
-        COMPANY: np.full(len(tree), COMPANY),
-        "region": tree["region"],
-        "team": tree["team"],
-        "rep": tree["rep_id"],
-    }
-    entities = {
-        level: np.broadcast_to(np.asarray(column, dtype=np.str_)[:, None], shape) for level, column in names.items()
-    }
+    entities = {level: names[:, columns] for level, names in places.entities.items()}
     empty = Grid(base=base, entities=entities, expected=cells("expected"), fixed=cells("closed"), before={})
     sums = _sums(empty, forecast.values, empty.expected)
     over = to_cents(forecast.values["expected"].to_numpy(dtype=np.float64)) - sums
@@ -175,17 +167,17 @@ def grid_of(forecast: Forecast, reps: pd.DataFrame) -> Grid:
     return Grid(base=base, entities=entities, expected=empty.expected, fixed=empty.fixed, before=before)
 
 
-def apply_overrides(forecast: Forecast, reps: pd.DataFrame, overrides: Sequence[ForecastOverride]) -> Applied:
+def apply_overrides(forecast: Forecast, places: Places, overrides: Sequence[ForecastOverride]) -> Applied:
     """The forecast with everybody's standing word in it.
 
     Figures about periods that are over, or that what was booked since has outrun, are set aside, not forced.
 
     Args:
         forecast: A forecast from deals.
-        reps: The tree it was made with.
+        places: Who belongs to whom, month by month.
         overrides: All overrides of the workspace.
     """
-    grid = grid_of(forecast, reps)
+    grid = grid_of(forecast, places)
     holding = standing(overrides)
     aside: list[tuple[ForecastOverride, str]] = []
     kept = []
@@ -214,7 +206,7 @@ def apply_overrides(forecast: Forecast, reps: pd.DataFrame, overrides: Sequence[
 
 def check_override(
     forecast: Forecast,
-    reps: pd.DataFrame,
+    places: Places,
     overrides: Sequence[ForecastOverride],
     *,
     level: str,
@@ -226,7 +218,7 @@ def check_override(
 
     Args:
         forecast: A forecast from deals.
-        reps: The tree it was made with.
+        places: Who belongs to whom, month by month.
         overrides: All overrides so far.
         level: Level of the entity.
         entity_id: Whose.
@@ -242,11 +234,11 @@ def check_override(
         raise InputError(
             "The figure is no number", expected=f"an amount in {forecast.unit}", got=str(value), field="value"
         )
-    grid = grid_of(forecast, reps)
+    grid = grid_of(forecast, places)
     wanted = parse_period(period)
     _require_inside(forecast, level, entity_id, wanted)
     grid.mask(level, entity_id, wanted)
-    now = apply_overrides(forecast, reps, overrides)
+    now = apply_overrides(forecast, places, overrides)
     others = [one for one in now.holding if one.key != override_key(level, entity_id, wanted.name)]
     new = ForecastOverride(
         number=max((one.number for one in overrides), default=0) + 1,
@@ -262,7 +254,7 @@ def check_override(
         model_version=None,
     )
     spread(grid, [one.want for one in (*others, new)])
-    return apply_overrides(forecast, reps, [*overrides, new])
+    return apply_overrides(forecast, places, [*overrides, new])
 
 
 def _require_inside(forecast: Forecast, level: str, entity_id: str, period: Period) -> None:

@@ -120,7 +120,7 @@ def forecast_list(
     values = asked.forecast.values
     notes = list(asked.notes)
     if asked.forecast.kind == "pipeline":
-        applied = apply_overrides(asked.forecast, forecaster.reps(at), overrides)
+        applied = apply_overrides(asked.forecast, forecaster.places(at), overrides)
         values = applied.values if applied.holding else values
         notes += _aside(applied)
     rows = values[(values["level"] == where) & (values["period"] == wanted.name)]
@@ -220,7 +220,7 @@ def _adjusted(
     known = [one for one in overrides if one.as_of is None or datetime.fromisoformat(one.as_of) <= at]
     if not known:
         return {}
-    applied = apply_overrides(asked.forecast, forecaster.reps(at), known)
+    applied = apply_overrides(asked.forecast, forecaster.places(at), known)
     values = applied.values
     chosen = (values["level"] == level) & (values["entity_id"] == entity_id) & (values["period"] == period.name)
     row = values[chosen].iloc[0]
