@@ -47,7 +47,7 @@ class PipelineHistory:
 
     def __init__(self, tables: dict[str, Any]) -> None:
         self._tables = tables
-        self._deals: dict[datetime, pd.DataFrame] = {}
+        self._open: dict[datetime, pd.DataFrame] = {}
         self._cache: dict[tuple[str, datetime], pd.DataFrame] = {}
         empty = [name for name in _NEEDED if tables[name].limit(1).count().execute() == 0]
         if empty:
@@ -58,11 +58,11 @@ class PipelineHistory:
             )
 
     def prepare(self, moments: Sequence[datetime]) -> None:
-        """Ask for the deals' states at many moments in one query."""
-        from warehouse.as_known import versions_on_spine
+        """Ask for the open deals' states at many moments in one query."""
+        from warehouse.as_known import version_number
         from warehouse.contracts import CONTRACTS
 
-        missing = sorted(set(moments) - set(self._deals))
+        missing = sorted(set(moments) - set(self._open))
         if not missing:
             return
         import ibis
@@ -70,23 +70,36 @@ class PipelineHistory:
         deals = self._tables["opportunities"]
         times = ibis.memtable(pd.DataFrame({"as_of": pd.to_datetime(missing, utc=True).astype("datetime64[us, UTC]")}))
         times = times.cast({"as_of": deals.event_timestamp.type()})
-        known_from = deals.group_by("opportunity_id").agg(
-            _from=ibis.greatest(deals.event_timestamp, deals.created_timestamp).min()
+        # A version is the newest known from when it is known itself until any later one is.
+        ranked = deals.mutate(
+            _rank=version_number(deals, CONTRACTS["opportunities"]),
+            _from=ibis.greatest(deals.event_timestamp, deals.created_timestamp),
         )
-        spine = known_from.cross_join(times).filter(lambda t: t._from <= t.as_of).select("opportunity_id", "as_of")
-        states = versions_on_spine(spine, deals, CONTRACTS["opportunities"], key="opportunity_id")
-        frame: pd.DataFrame = states.select("as_of", *DEAL_COLUMNS).filter(states.status.notnull()).execute()
-        for day in ("close_date", "next_step_date"):
-            frame[day] = pd.to_datetime(frame[day])
+        following = ibis.window(group_by="opportunity_id", order_by="_rank", following=(1, None))
+        spans = ranked.mutate(_until=ranked._from.min().over(following))
+        spans = spans.filter(spans.status == "open", ~spans.is_deleted.fill_null(False))
+        known = [spans._from <= times.as_of, spans._until.isnull() | (spans._until > times.as_of)]
+        frame: pd.DataFrame = spans.join(times, known).select("as_of", *DEAL_COLUMNS).execute()
         by_moment = dict(tuple(frame.groupby("as_of", sort=False)))
         for moment in missing:
             state = by_moment.get(pd.Timestamp(moment), frame.iloc[:0])
-            self._deals[moment] = state.drop(columns="as_of").sort_values("opportunity_id").reset_index(drop=True)
+            self._open[moment] = _tidy(state.drop(columns="as_of"))
+
+    def open_deals(self, at: datetime) -> pd.DataFrame:
+        """State of every deal that was open as known at `at`, as `deals` gives it."""
+        self.prepare([at])
+        return self._open[at]
 
     def deals(self, at: datetime) -> pd.DataFrame:
         """State of every deal as known at `at`, sorted by id; columns `DEAL_COLUMNS`, dates as plain days."""
-        self.prepare([at])
-        return self._deals[at]
+        from warehouse.as_known import newest_versions
+        from warehouse.contracts import CONTRACTS
+
+        def ask() -> pd.DataFrame:
+            known = newest_versions(self._tables["opportunities"], CONTRACTS["opportunities"], at)
+            return _tidy(known.select(*DEAL_COLUMNS).filter(known.status.notnull()).execute())
+
+        return self._ask("deals", at, ask)
 
     def outcomes(self, at: datetime) -> pd.DataFrame:
         """When each deal that was decided as known at `at` was decided, by opportunity_id: `status`, `decided_at`."""
@@ -173,6 +186,11 @@ class PipelineHistory:
         if (what, at) not in self._cache:
             self._cache[what, at] = ask()
         return self._cache[what, at]
+
+
+def _tidy(deals: pd.DataFrame) -> pd.DataFrame:
+    days = {name: pd.to_datetime(deals[name]) for name in ("close_date", "next_step_date")}
+    return deals.assign(**days).sort_values("opportunity_id").reset_index(drop=True)
 
 
 def booked_by_deal(transactions: pd.DataFrame) -> pd.DataFrame:

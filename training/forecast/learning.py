@@ -23,7 +23,7 @@ from training.forecast.flow import Flow, learn_flow
 from training.forecast.history import UNASSIGNED, PipelineHistory, booked_by_deal
 from training.forecast.metrics import FloatArray, summed_by
 from training.forecast.new_business import NewBusiness, forecast_volume, learn_wins_by_lag, rep_shares
-from training.forecast.origin_model import CHECKED_LAGS, learn_origin_model, sample_deals
+from training.forecast.origin_model import CHECKED_LAGS, learn_origin_model
 from training.forecast.periods import month_number, month_start
 from training.forecast.renewals import Renewals, learn_renewals
 from training.forecast.rep_factors import RepFactors, learn_rep_factors
@@ -151,8 +151,7 @@ def learn_pipeline(
     """Learn from what was known at `at`; see `pipeline.forecast_pipeline`."""
     month, elapsed = month_number(at), share_of_month(at)
     reps = with_unassigned(history.reps(at))
-    snapshots, deals = learn_from(history, at=at)
-    snapshots = sample_deals(snapshots, seed=seed)
+    snapshots, deals = learn_from(history, at=at, seed=seed)
     outcomes = len(history.outcomes(at))
     table = learn_conversion(snapshots)
     model = learn_origin_model(snapshots, table, seed=seed) if outcomes >= LEAST_OUTCOMES else None

@@ -20,8 +20,7 @@ LEAST_OUTCOMES = 100
 """Deals won, and deals lost, below which nothing is learned here and the table of `conversion` speaks alone."""
 CHECKED_LAGS = 3
 """Months ahead of each snapshot for which expectations are set beside what came."""
-_TOLD_APART = 9
-_MOST_ROWS = 40_000
+_TOLD_APART = 7
 _MOST_CATEGORIES = 24
 _ROUNDS = 90
 _PARAMETERS = {
@@ -84,16 +83,6 @@ class OriginModel:
             found[:, lag + 1] = still * won
             still = still * (1.0 - won - lost)
         return found
-
-
-def sample_deals(snapshots: pd.DataFrame, *, seed: int) -> pd.DataFrame:
-    """At most 40 000 snapshots, of deals drawn by chance with all of theirs, so that learning's time is bounded."""
-    if len(snapshots) <= _MOST_ROWS:
-        return snapshots
-    ids = np.sort(snapshots["opportunity_id"].unique())
-    share = _MOST_ROWS / len(snapshots)
-    kept = ids[np.random.default_rng([seed, 1]).random(len(ids)) < share]
-    return snapshots[snapshots["opportunity_id"].isin(kept)].reset_index(drop=True)
 
 
 def learn_origin_model(snapshots: pd.DataFrame, table: Conversion, *, seed: int) -> OriginModel | None:

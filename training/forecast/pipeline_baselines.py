@@ -69,8 +69,8 @@ def stage_win_rates(history: PipelineHistory, *, at: datetime, moments: Sequence
         Rates by stage, and the rate of all.
     """
     outcomes = history.outcomes(at)
-    seen = pd.concat([history.deals(moment) for moment in moments], ignore_index=True)
-    seen = seen[seen["status"] == "open"].drop_duplicates(["opportunity_id", "stage"])
+    seen = pd.concat([history.open_deals(moment) for moment in moments], ignore_index=True)
+    seen = seen.drop_duplicates(["opportunity_id", "stage"])
     seen = seen.join(outcomes["status"].rename("outcome"), on="opportunity_id", how="inner")
     won = (seen["outcome"] == "won").astype(float)
     overall = float(won.mean()) if len(won) else 0.0
@@ -126,8 +126,8 @@ def _due(
     history: PipelineHistory, rep_ids: Sequence[str], *, at: datetime, months: Sequence[int]
 ) -> dict[str, FloatArray]:
     month = month_number(at)
-    deals = history.deals(at)
-    deals = deals[(deals["status"] == "open") & deals["close_date"].notna()]
+    deals = history.open_deals(at)
+    deals = deals[deals["close_date"].notna()]
     first = history.first_known(at)
     moments = snapshot_moments(at, first=first.min()) if len(first) else []
     rates, overall = stage_win_rates(history, at=at, moments=moments) if moments else (pd.Series(dtype=float), 0.0)

@@ -101,12 +101,12 @@ def _renewed_by(rows: pd.DataFrame, term: int) -> pd.Series:
         index=False
     ):
         renewals.setdefault((line, month), []).append(amount)
-    found = []
-    for line, month, amount in rows[["line", "month", "amount_usd"]].itertuples(index=False):
-        offered = renewals.get((line, month + term))
-        if not offered:
-            found.append(np.nan)
-            continue
-        nearest = int(np.argmin(np.abs(np.array(offered) - amount)))
-        found.append(offered.pop(nearest))
+    found = np.full(len(rows), np.nan)
+    keys = list(zip(rows["line"], rows["month"] + term, strict=True))
+    amounts = rows["amount_usd"].to_numpy(dtype=np.float64)
+    for place, key in enumerate(keys):
+        offered = renewals.get(key)
+        if offered:
+            nearest = int(np.argmin(np.abs(np.array(offered) - amounts[place]))) if len(offered) > 1 else 0
+            found[place] = offered.pop(nearest)
     return pd.Series(found, index=rows.index, dtype=np.float64)

@@ -15,20 +15,17 @@ from training.forecast.periods import month_number, month_start
 
 _LEAST_DECIDED = 10
 _LEAST_MONTHS = 6
+_MOST_ROWS = 40_000
 
 
-def open_deals(history: PipelineHistory, *, at: datetime) -> pd.DataFrame:
-    """Deals open as known at `at`, sorted by id."""
-    deals = history.deals(at)
-    return deals[deals["status"] == "open"].reset_index(drop=True)
-
-
-def learn_from(history: PipelineHistory, *, at: datetime) -> tuple[pd.DataFrame, pd.DataFrame]:
+def learn_from(history: PipelineHistory, *, at: datetime, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Snapshots with outcomes, and the open deals of now with the same columns.
 
     Args:
         history: The canonical tables as they were known.
         at: The origin; nothing known later is used.
+        seed: Seed of the sample: of more than 40 000 snapshots those of some deals, drawn by chance, are given, so that
+            learning's time is bounded.
 
     Returns:
         The snapshots: the deal's columns, `moment`, `month` (its number), `watched` (whole months known after it),
@@ -58,15 +55,21 @@ def learn_from(history: PipelineHistory, *, at: datetime) -> tuple[pd.DataFrame,
             next_step="load more history",
         )
     rows = pd.concat([_seen(history, moment, at=at) for moment in [*moments, at]], ignore_index=True)
-    rows = rows.join(_so_far(rows))
+    code, ids = pd.factorize(rows["opportunity_id"], sort=True)
     is_now = (rows["moment"] == pd.Timestamp(at)).to_numpy()
-    past = rows[~is_now].reset_index(drop=True)
+    is_learned = _sample(len(ids), share=_MOST_ROWS / max(int((~is_now).sum()), 1), seed=seed)
+    # What is open now needs its own past, whether it is learned from or not.
+    is_needed = is_learned.copy()
+    is_needed[code[is_now]] = True
+    rows, code, is_now = rows[is_needed[code]], code[is_needed[code]], is_now[is_needed[code]]
+    rows = rows.join(_so_far(rows, code))
+    past = rows[~is_now & is_learned[code]].reset_index(drop=True)
     now = rows[is_now].sort_values("opportunity_id").reset_index(drop=True)
     return _with_outcomes(past, outcomes, booked_by_deal(history.transactions(at))), now
 
 
 def _seen(history: PipelineHistory, moment: datetime, *, at: datetime) -> pd.DataFrame:
-    deals = open_deals(history, at=moment)
+    deals = history.open_deals(moment)
     number = month_number(moment)
     return deals.assign(
         due=due_bucket(deals["close_date"], at=pd.Timestamp(moment)),
@@ -86,11 +89,16 @@ def _with_outcomes(rows: pd.DataFrame, outcomes: pd.DataFrame, booked: pd.DataFr
     return rows
 
 
-def _so_far(rows: pd.DataFrame) -> pd.DataFrame:
-    """How each snapshot's deal came there, from its own earlier snapshots only."""
-    order = np.lexsort((rows["moment"].to_numpy(), rows["opportunity_id"].to_numpy(dtype=str)))
-    ordered = rows.iloc[order]
-    deal = pd.factorize(ordered["opportunity_id"])[0]
+def _sample(count: int, *, share: float, seed: int) -> NDArray[np.bool_]:
+    if share >= 1.0:
+        return np.ones(count, dtype=bool)
+    return np.asarray(np.random.default_rng([seed, 1]).random(count) < share, dtype=bool)
+
+
+def _so_far(rows: pd.DataFrame, code: NDArray[np.int64]) -> pd.DataFrame:
+    """How each snapshot's deal came there, from its own earlier snapshots only; `code` numbers the deals."""
+    order = np.lexsort((rows["moment"].to_numpy(), code))
+    ordered, deal = rows.iloc[order], code[order]
     is_first = np.r_[True, deal[1:] != deal[:-1]]
     since = ordered["moment"] - ordered["moment"].min()
     days = since.dt.total_seconds().to_numpy(dtype=np.float64) / 86400.0
