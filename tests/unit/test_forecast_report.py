@@ -114,7 +114,9 @@ def test_distance_is_in_weeks_before_the_periods_end() -> None:
 def test_a_range_that_widens_before_a_miss_is_told() -> None:
     frame = rows([100.0, 100.0, 100.0, 100.0, 70.0], width=[10.0, 10.0, 10.0, 10.0, 35.0])
     (sentence,) = width_sentences(widths(frame, level="company"))
-    assert sentence.startswith("It widened (+250%): the range of 2025Q1 was 70% of the forecast, after 20% before")
+    assert sentence.startswith(
+        "It widened (+250%): the range of 2025Q1, 13 weeks before its end, was 70% of the forecast, after 20% before"
+    )
     assert sentence.endswith("what came was 30% below the forecast, and held.")
 
 

@@ -91,6 +91,18 @@ def figures_of(rows: pd.DataFrame, *, levels: Sequence[str], baselines: Sequence
     return [one for one in found if one.rows]
 
 
+def first_instant(rows: pd.DataFrame, *, grain: str) -> int | None:
+    """Weeks before the end at which a grain's periods were forecast at their first instant; None where none was.
+
+    Args:
+        rows: As `with_distance` gives them.
+        grain: month, quarter or year.
+    """
+    group = rows[rows["grain"] == grain]
+    at_start = pd.to_datetime(group["origin"], utc=True) == pd.to_datetime(group["period_start"], utc=True)
+    return int(group.loc[at_start, "weeks_before_end"].mode().iloc[0]) if at_start.any() else None
+
+
 def best_baseline(figures: Sequence[Figures], level: str, grain: str, weeks: int | None = None) -> Figures | None:
     """The naive answer with the least WAPE, among those that answered every row that the forecast did."""
     group = [one for one in figures if (one.level, one.grain, one.weeks_before_end) == (level, grain, weeks)]
@@ -136,7 +148,8 @@ def width_sentences(told: pd.DataFrame) -> list[str]:
             way = "below" if miss < 0 else "above"
             ends = f"what came was {abs(miss):.0%} {way} the forecast"
             grown = row["width"] / before - 1.0
-            wide = f"the range of {row['period']} was {row['width']:.0%} of the forecast, after {before:.0%} before"
+            named = f"the range of {row['period']}, {row['weeks_before_end']} weeks before its end,"
+            wide = f"{named} was {row['width']:.0%} of the forecast, after {before:.0%} before"
             if row["width"] > _WIDER * before:
                 word = "and held" if row["held"] else "and still missed"
                 found.append((row["period"], f"It widened ({grown:+.0%}): {wide}; {ends}, {word}."))

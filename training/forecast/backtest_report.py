@@ -20,6 +20,7 @@ from training.forecast.backtest_figures import (
     Figures,
     best_baseline,
     figures_of,
+    first_instant,
     width_sentences,
     widths,
     with_distance,
@@ -87,6 +88,7 @@ def write_backtest_report(contents: BacktestContents, path: Path) -> Path:
 def _page(contents: BacktestContents) -> str:
     figures = figures_of(contents.rows, levels=contents.levels, baselines=contents.baselines)
     told = widths(contents.rows, level=contents.levels[0])
+    weeks = _main_distance(contents.rows, figures)
     grains = list(dict.fromkeys(one.grain for one in figures))
     main = "quarter" if "quarter" in grains else grains[0]
     said = "".join(f"<li>{escape(line)}</li>" for line in _verdict(contents, figures, told))
@@ -95,7 +97,7 @@ def _page(contents: BacktestContents) -> str:
         f"<header><h1>Backtest of the forecast of {escape(contents.name)}</h1><ul class='said'>{said}</ul>"
         f"<p class='soft'>{origins} origins, each forecast from what was known then; what came is as known on "
         f"{contents.as_of:%Y-%m-%d}. Values in {escape(contents.unit)}.</p></header>",
-        figures_row(_pictures(contents, figures, told, main)),
+        figures_row(_pictures(contents, figures, told, main, weeks)),
     ]
     for grain in [main, *(one for one in grains if one != main)]:
         parts += [f"<h2>By level: {grain}s</h2>", _by_level(figures, contents.levels, grain)]
@@ -105,18 +107,22 @@ def _page(contents: BacktestContents) -> str:
     return page("".join(parts).replace(" %", "&nbsp;%"), title=f"Backtest of {contents.name}", style=STYLE)
 
 
-def _pictures(contents: BacktestContents, figures: Sequence[Figures], told: pd.DataFrame, grain: str) -> dict[str, str]:
+def _pictures(
+    contents: BacktestContents, figures: Sequence[Figures], told: pd.DataFrame, grain: str, weeks: int | None
+) -> dict[str, str]:
     top = contents.levels[0]
     rows = with_distance(contents.rows)
     group = rows[(rows["level"] == top) & (rows["grain"] == grain)]
-    longest = group[group["weeks_before_end"] == group["weeks_before_end"].max()].sort_values("period_start")
+    shown = weeks if weeks is not None else group["weeks_before_end"].max()
+    same = group[group["weeks_before_end"] == shown].sort_values("period_start")
+    at = told["weeks_before_end"] == shown
     return {
-        f"{top}, forecast {group['weeks_before_end'].max()} weeks before each {grain}'s end": origins_plot(
-            longest, baselines=contents.baselines, unit=contents.unit, name="origins"
+        f"{top}, forecast {shown} weeks before each {grain}'s end": origins_plot(
+            same, baselines=contents.baselines, unit=contents.unit, name="origins"
         ),
-        "Error by level; lower is better": levels_plot(figures, grain=grain, name="levels"),
-        "How often the ranges held": coverage_plot(figures, grain=grain, name="coverage"),
-        "Width of the range, and the error": width_plot(told, name="width"),
+        "Error by level; lower is better": levels_plot(figures, grain=grain, weeks=weeks, name="levels"),
+        "How often the ranges held": coverage_plot(figures, grain=grain, weeks=weeks, name="coverage"),
+        "Width of the range, and the error": width_plot(told[at], name="width"),
         f"{top}: error as the {grain}'s end comes near": distance_plot(
             figures, level=top, grain=grain, name="distance"
         ),
@@ -126,19 +132,21 @@ def _pictures(contents: BacktestContents, figures: Sequence[Figures], told: pd.D
 def _verdict(contents: BacktestContents, figures: Sequence[Figures], told: pd.DataFrame) -> list[str]:
     grains = {one.grain for one in figures}
     grain = "quarter" if "quarter" in grains else next(iter(sorted(grains)))
+    weeks = _main_distance(contents.rows, figures)
+    when = "" if weeks is None else f" {weeks} weeks before their end"
     lines = []
     for level in contents.levels:
-        ours = _find(figures, level, grain)
+        ours = _find(figures, level, grain, weeks)
         if ours is None or ours.wape is None:
             continue
-        best = best_baseline(figures, level, grain)
-        line = f"{level}, {grain}s: error {ours.wape:.1%}"
+        best = best_baseline(figures, level, grain, weeks)
+        line = f"{level}, {grain}s{when}: error {ours.wape:.1%}"
         if best is not None and best.wape:
             gain = 1.0 - ours.wape / best.wape
             line += f", {abs(gain):.0%} {'less' if gain > 0 else 'more'} than the best naive answer, "
             line += f"{in_words(best.method)} ({best.wape:.1%})"
         lines.append(line + f"; bias {ours.bias:+.1%}." if ours.bias is not None else line + ".")
-    lines += _range_sentences(figures, contents.levels, grain)
+    lines += _range_sentences(figures, contents.levels, grain, weeks)
     lines += width_sentences(told)
     if contents.rows["origin"].nunique() < _ENOUGH_ORIGINS:
         lines.append(
@@ -149,10 +157,12 @@ def _verdict(contents: BacktestContents, figures: Sequence[Figures], told: pd.Da
     return [re.sub(r"(?<=\d)%", " %", line) for line in [*lines, *contents.notes]]
 
 
-def _range_sentences(figures: Sequence[Figures], levels: Sequence[str], grain: str) -> list[str]:
+def _range_sentences(figures: Sequence[Figures], levels: Sequence[str], grain: str, weeks: int | None) -> list[str]:
     found = []
     for field, nominal in (("coverage_80", 0.80), ("coverage_95", 0.95)):
-        held = {level: getattr(one, field) for level in levels if (one := _find(figures, level, grain)) is not None}
+        held = {
+            level: getattr(one, field) for level in levels if (one := _find(figures, level, grain, weeks)) is not None
+        }
         off = {level: value for level, value in held.items() if value is not None and abs(value - nominal) > _NEAR}
         if not off:
             found.append(f"The {nominal:.0%} ranges held as often as they promise, to within 2 points, at every level.")
@@ -247,12 +257,18 @@ _MEANING = (
 )
 
 
-def _find(figures: Sequence[Figures], level: str, grain: str) -> Figures | None:
+def _main_distance(rows: pd.DataFrame, figures: Sequence[Figures]) -> int | None:
+    """The distance that the verdict is about: each period at its first instant; None where there is one only."""
+    has_several = any(one.weeks_before_end is not None and one.grain == "quarter" for one in figures)
+    return first_instant(with_distance(rows), grain="quarter") if has_several else None
+
+
+def _find(figures: Sequence[Figures], level: str, grain: str, weeks: int | None) -> Figures | None:
     return next(
         (
             one
             for one in figures
-            if (one.level, one.grain, one.weeks_before_end, one.method) == (level, grain, None, OURS)
+            if (one.level, one.grain, one.weeks_before_end, one.method) == (level, grain, weeks, OURS)
         ),
         None,
     )

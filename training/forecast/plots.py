@@ -62,9 +62,9 @@ def origins_plot(rows: pd.DataFrame, *, baselines: Sequence[str], unit: str, nam
     return inline_svg(figure, name=name, about=f"Forecast, ranges and what came in {len(rows)} periods")
 
 
-def levels_plot(figures: Sequence[Figures], *, grain: str, name: str) -> str:
+def levels_plot(figures: Sequence[Figures], *, grain: str, name: str, weeks: int | None = None) -> str:
     """WAPE by level, beside the naive answers'."""
-    group = [one for one in figures if one.grain == grain and one.weeks_before_end is None and one.wape is not None]
+    group = [one for one in figures if one.grain == grain and one.weeks_before_end == weeks and one.wape is not None]
     levels = list(dict.fromkeys(one.level for one in group))
     methods = list(dict.fromkeys(one.method for one in group))
     figure = new_figure(width=_WIDTH, height=3.1, name=name)
@@ -109,9 +109,9 @@ def distance_plot(figures: Sequence[Figures], *, level: str, grain: str, name: s
     return inline_svg(figure, name=name, about=f"Error at {level} by weeks before the end of the {grain}")
 
 
-def coverage_plot(figures: Sequence[Figures], *, grain: str, name: str) -> str:
+def coverage_plot(figures: Sequence[Figures], *, grain: str, name: str, weeks: int | None = None) -> str:
     """How often the ranges held, by level, beside what they promise."""
-    group = [one for one in figures if one.grain == grain and one.weeks_before_end is None and one.method == OURS]
+    group = [one for one in figures if one.grain == grain and one.weeks_before_end == weeks and one.method == OURS]
     figure = new_figure(width=_WIDTH, height=2.6, name=name)
     axes = figure.add_subplot()
     place = np.arange(len(group))
@@ -132,8 +132,8 @@ def coverage_plot(figures: Sequence[Figures], *, grain: str, name: str) -> str:
 
 
 def width_plot(told: pd.DataFrame, *, name: str) -> str:
-    """Width of the 80 % range and the error, as shares of the forecast, origin by origin at the longest distance."""
-    group = told[told["weeks_before_end"] == told["weeks_before_end"].max()]
+    """Width of the 80 % range and the error, as shares of the forecast, origin by origin."""
+    group = told.reset_index(drop=True)
     figure = new_figure(width=_WIDTH, height=2.6, name=name)
     axes = figure.add_subplot()
     place = np.arange(len(group))
@@ -164,7 +164,7 @@ def width_plot(told: pd.DataFrame, *, name: str) -> str:
 def _ticks(axes: Any, names: Sequence[str]) -> None:
     step = max(1, -(-len(names) // _MOST_TICKS))
     places = range(0, len(names), step)
-    axes.set_xticks(places, [names[number] for number in places])
+    axes.set_xticks(places, [names[number] for number in places], fontsize=9 if len(places) < _MOST_TICKS else 8)
 
 
 def _amounts(axes: Any) -> None:
