@@ -92,10 +92,15 @@ class LinearModel:
         return np.concatenate(parts) if parts else np.empty((0, n_features))
 
     def _chunk(self, matrix: Matrix) -> Matrix:
-        value = np.where(self.is_number, signed_log(matrix), matrix)
-        segment = (value[:, :, None] >= self.starts).sum(axis=2)
-        feature = np.arange(len(self.missing))
-        pieces = self.level[feature, segment] + self.slope[feature, segment] * value
+        value = np.array(matrix, dtype=np.float64)
+        value[:, self.is_number] = signed_log(value[:, self.is_number])
+        # Which segment of which feature, as a place in the flattened tables: counted threshold by threshold, because
+        # one comparison with all of them would write and read a table several times as large.
+        width = self.level.shape[1]
+        place = np.tile(np.arange(len(self.missing)) * width, (len(value), 1))
+        for start in self.starts.T:
+            place += value >= start
+        pieces = self.level.ravel().take(place) + self.slope.ravel().take(place) * value
         return np.where(np.isnan(matrix), self.missing, pieces)
 
 
