@@ -14,6 +14,7 @@ from training.forecast.metrics import FloatArray, bias, coverage, wape
 
 OURS = "this forecast"
 _WEEK = 7
+_MONTH_DAYS, _NEAR_MONTHS = 30.4375, 0.1
 _WIDER = 1.2
 _LEAST_BEFORE = 3
 _GRAINS = {1: "month", 3: "quarter", 12: "year"}
@@ -63,7 +64,10 @@ def with_distance(rows: pd.DataFrame) -> pd.DataFrame:
     left = (stop - pd.to_datetime(rows["origin"], utc=True)).dt.total_seconds() / 86_400.0
     start = pd.to_datetime(rows["period_start"], utc=True)
     length = ((stop.dt.year - start.dt.year) * 12 + stop.dt.month - start.dt.month).map(_GRAINS)
-    return rows.assign(grain=length, weeks_before_end=np.rint(left / _WEEK).astype(np.int64))
+    # Months are of different lengths: two whole months are nine weeks, be it 59 days or 62.
+    whole = np.rint(left / _MONTH_DAYS)
+    weeks = np.where((left / _MONTH_DAYS - whole).abs() < _NEAR_MONTHS, whole * _MONTH_DAYS / _WEEK, left / _WEEK)
+    return rows.assign(grain=length, weeks_before_end=np.rint(weeks).astype(np.int64))
 
 
 def figures_of(rows: pd.DataFrame, *, levels: Sequence[str], baselines: Sequence[str]) -> list[Figures]:
