@@ -29,6 +29,7 @@ Progress = Callable[[str, int, int], None]
 PIPELINE_BASELINES = ("stage_weighted_pipeline", "commit", "seasonal_naive", "last_year_mean")
 QUARTER, REST, NEXT, MONTH = "quarter", "rest_of_quarter", "next_quarter", "month"
 """Grains of a backtest's rows: a quarter at its first instant, later within it, before it begins; a month."""
+_TOLD = ("level_of", "times_have", "new_deals_shift")
 _NEARLY_OVER = timedelta(days=1)
 _MONTHS_BEFORE_FIRST = 12
 
@@ -81,8 +82,8 @@ def backtest_pipeline(
     Returns:
         One row per origin, level, entity and period (the quarter and, at its first instant, its months and the quarter
         after it): the columns of `frame.summarise`, plus `origin`, `grain`, `group` (`ranges.range_key`), `actual`,
-        `at` (position of the origin's quarter), and `level_of_*` as the forecast's details had them; and the factors
-        learned on all.
+        `at` (position of the origin's quarter), and of its details `level_of_*`, `new_deals_shift` and
+        `times_have_changed`; and the factors learned on all.
 
     Raises:
         TooLittleDataError: if no quarter can be forecast.
@@ -105,8 +106,12 @@ def backtest_pipeline(
         widened = replace(made.bottom, factors=learn_ranges(history, said, known_at=moment))
         actual = actual_values(history, periods, reps_at=moment, known_at=until)
         block = _marked(summarise(widened, periods).merge(actual, on=list(KEYS)), moment)
-        levels = {name: made.details[name] for name in made.details if name.startswith("level_of")}
-        rows.append(block.assign(at=quarters.index(quarter), **levels))
+        told = {
+            name: made.details[name]
+            for name in made.details
+            if name.startswith(("level_of", "times_have", "new_deals_shift"))
+        }
+        rows.append(block.assign(at=quarters.index(quarter), **told))
         said.append(_Said(moment, tuple(periods), summarise(made.bottom, periods)))
     return pd.concat(rows, ignore_index=True), learn_ranges(history, said, known_at=until)
 

@@ -20,8 +20,9 @@ _START_SD = 0.1
 _JUMP_CHANCE, _JUMP_SD = 0.025, 0.35
 _DRIFTS = (0.005, 0.03, 0.06)
 _DISPERSIONS = (0.0, 0.005, 0.02, 0.05)
-_TRUSTED = 0.9
+_TRUSTED = 0.8
 _MARGIN = 0.05
+_SURE = 1.28
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +64,20 @@ class Level:
 
     @property
     def has_moved(self) -> bool:
-        """Whether it is all but sure that things differ from what was learned."""
+        """Whether things differ from what was learned with a probability of four in five."""
         return max(self.chance_lower, self.chance_higher) >= _TRUSTED
+
+    @property
+    def shift(self) -> float:
+        """The factor now over its mean half a year to a quarter ago; 1 where it was not tracked so long."""
+        before = self.path[-7:-3]
+        return self.mean / float(before.mean()) if len(before) else 1.0
+
+    @property
+    def has_shifted(self) -> bool:
+        """Whether it has changed since then, by more than 5 % and beyond its uncertainty (nine in ten, one-sided)."""
+        change = abs(float(np.log(self.shift)))
+        return change > max(_MARGIN, _SURE * self.sd)
 
     def ahead(self, h: int) -> FloatArray:
         """Expected factor of each month from this one on, shape (h,)."""

@@ -105,6 +105,21 @@ def summarise(forecast: BottomForecast, periods: Sequence[Period]) -> pd.DataFra
     return pd.concat(blocks, ignore_index=True)
 
 
+def _settle_ties(found: dict[str, FloatArray], sums: FloatArray) -> None:
+    """Lower the upper ends where many paths lie at the lower end: a range holds the share of paths that it says.
+
+    A rep who sells nothing in a third of the paths has 0 as the lower end, and nothing lies below it; the upper end is
+    then where the range's share is reached, not where the other tail begins.
+    """
+    for percent, share in ((80, 0.8), (95, 0.95)):
+        lower = found[f"lower_{percent}"]
+        below = (sums < lower).mean(axis=0)
+        tied = np.flatnonzero(below < (1.0 - share) / 2 - 1.0 / len(sums))
+        if len(tied):
+            ends = [np.quantile(sums[:, place], share + below[place]) for place in tied]
+            found[f"upper_{percent}"][tied] = np.maximum(ends, found["median"][tied])
+
+
 def _factors(forecast: BottomForecast, level: str, period: Period) -> Mapping[int, float]:
     if forecast.origin_month is None:
         return forecast.factors.get(level, {})
@@ -135,6 +150,7 @@ def _ranges(sums: FloatArray, closed: Cents | None, factors: Mapping[int, float]
     fixed = closed / 100.0 if closed is not None else np.zeros(sums.shape[1])
     points = np.quantile(sums, list(QUANTILES.values()), axis=0)
     found = dict(zip(QUANTILES, points, strict=True))
+    _settle_ties(found, sums)
     median = found["median"]
     # What cannot be negative as a path is not made negative by widening.
     floor = np.where(sums.min(axis=0) >= 0, 0.0, -np.inf)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from training.forecast.conversion import (
-    MAX_LAG,
     Conversion,
     apply_season,
     apply_win_probability,
@@ -18,25 +17,23 @@ from training.forecast.conversion import (
     learn_season,
     shift_into_month,
 )
+from training.forecast.created import learn_created, learn_due
 from training.forecast.drift import Level, neutral_level, track_counts, track_means
 from training.forecast.flow import Flow, learn_flow
-from training.forecast.history import UNASSIGNED, PipelineHistory, booked_by_deal
+from training.forecast.history import UNASSIGNED, PipelineHistory
 from training.forecast.metrics import FloatArray, summed_by
-from training.forecast.new_business import NewBusiness, forecast_volume, learn_wins_by_lag, rep_shares
+from training.forecast.new_business import NewBusiness
+from training.forecast.notes import has_changed, notes_of
 from training.forecast.origin_model import CHECKED_LAGS, learn_origin_model
 from training.forecast.periods import month_number, month_start
-from training.forecast.renewals import Renewals, learn_renewals
+from training.forecast.renewals import Renewals
 from training.forecast.rep_factors import RepFactors, learn_rep_factors
 from training.forecast.snapshots import learn_from
-from training.forecast.succession import heirs
 
 LEAST_OUTCOMES = 40
 """Decided deals below which the plain method speaks."""
-_RECENT_DAYS = 365
-_AHEAD_MONTHS = 36
 _PLAIN_SD, _SEASON_SD = 0.3, 0.12
 _LEAST_CREATED = 5
-_TRACKED_MONTHS = 24
 
 
 @dataclass(frozen=True)
@@ -121,6 +118,7 @@ class Learned:
             "booked_over_entered": float(self.conversion.ratios.mean()),
             "win_rate_of_open_deals": float(self.conversion.chances[None].sum()),
             "new_deals_method": volume.method,
+            "new_deals_shift": volume.level.shift,
             "new_deals_errors": volume.errors,
             "new_deals_spread": volume.spread,
             "new_deals_per_month": [float(value) for value in volume.mean[:12]],
@@ -132,6 +130,9 @@ class Learned:
             "level_of_losses": self.flow.lose.mean,
             "level_of_wins": self.wins.mean,
             "level_of_wins_sd": self.wins.sd,
+            "level_of_losses_sd": self.flow.lose.sd,
+            "level_of_moves_ahead_sd": self.flow.advance.sd,
+            "times_have_changed": has_changed(self.flow, self.wins, volume.level),
             "level_of_new_wins": self.new_wins.mean,
             "level_of_amounts": self.amounts.mean,
             "reps_differ_by": float(np.sqrt(self.rep_factors.variance)),
@@ -161,7 +162,8 @@ def learn_pipeline(
     is_plain = outcomes < LEAST_OUTCOMES
     season = learn_season(snapshots, expected) if has_seasons and not is_plain else np.ones(12)
     expected = apply_rows(expected, season, snapshots["month"].to_numpy(dtype=np.int64))
-    factors = _rep_factors(snapshots, expected, reps)
+    none = np.zeros(len(reps))
+    factors = learn_rep_factors(none, none) if is_plain else _rep_factors(snapshots, expected, reps)
     expected = expected * _of_reps(factors.factor, snapshots["rep_id"], reps)[:, None]
     flow = learn_flow(snapshots, deals, month=month, elapsed=elapsed)
     wins = _track_wins(snapshots, expected, flow, month=month, elapsed=elapsed)
@@ -171,7 +173,7 @@ def learn_pipeline(
     chances = apply_season(chances, season, month=month)
     chances = chances * _of_reps(factors.factor, deals["rep_id"], reps)[:, None] * flow.of_stages(deals["stage"])
     chances = _ask(chances, deals, win_probabilities)
-    new_business, new_wins = _learn_new_business(history, reps, at=at, season_length=season_length, flow=flow)
+    new_business, new_wins = learn_created(history, reps, at=at, season_length=season_length, flow=flow)
     return Learned(
         month=month,
         elapsed=elapsed,
@@ -181,7 +183,7 @@ def learn_pipeline(
         conversion=table,
         season=season,
         new_business=new_business,
-        renewals=_learn_renewals(history, reps, snapshots, at=at),
+        renewals=learn_due(history, reps, snapshots, at=at),
         rep_factors=factors,
         flow=flow,
         wins=wins,
@@ -194,6 +196,16 @@ def learn_pipeline(
             "months_learned_from": n_months,
             "deal_model_version": win_probabilities.version if win_probabilities is not None else None,
         },
+        notes=notes_of(
+            flow,
+            wins,
+            new_business.volume.level,
+            months=n_months,
+            outcomes=outcomes,
+            least_outcomes=LEAST_OUTCOMES,
+            has_seasons=has_seasons,
+            asks_model=win_probabilities is not None,
+        ),
         more_sd=widths_by_history(has_seasons=has_seasons, is_plain=is_plain),
     )
 
@@ -262,58 +274,6 @@ def _ask(chances: FloatArray, deals: pd.DataFrame, asked: WinProbabilities | Non
     width = min(by_month.shape[1], found.shape[1] - 1)
     found[known, 1 : 1 + width] = by_month[known, :width]
     return found
-
-
-def _learn_new_business(
-    history: PipelineHistory, reps: pd.DataFrame, *, at: datetime, season_length: int, flow: Flow
-) -> tuple[NewBusiness, Level]:
-    moment, month = pd.Timestamp(at), month_number(at)
-    since = history.first_known(at)
-    cohort = since.dt.year * 12 + since.dt.month - 1
-    # The first month of a history is seldom whole, and holds what was there before it.
-    first = int(cohort.min()) + 1
-    n_months = month - first
-    opened = np.bincount(cohort[(cohort >= first) & (cohort < month)] - first, minlength=n_months).astype(np.float64)
-    sales = booked_by_deal(history.transactions(at)).join(since, how="inner")
-    when = sales["booked_at"].dt.year * 12 + sales["booked_at"].dt.month - 1
-    begun = sales["since"].dt.year * 12 + sales["since"].dt.month - 1
-    lag = (when - begun).clip(lower=0)
-    counted = ((begun >= first) & (when < month) & (lag <= MAX_LAG)).to_numpy()
-    won = np.zeros((n_months, MAX_LAG + 1))
-    np.add.at(won, ((begun - first).to_numpy()[counted], lag.to_numpy()[counted]), 1.0)
-    recent = sales[sales["booked_at"] > moment - pd.Timedelta(days=_RECENT_DAYS)]
-    owner = history.deals(at).set_index("opportunity_id")["rep_id"]
-    revenue = recent["booked_usd"].groupby(owner.reindex(recent.index)).sum()
-    by_lag = learn_wins_by_lag(opened[-_TRACKED_MONTHS:], won[-_TRACKED_MONTHS:])
-    learned = NewBusiness(
-        volume=forecast_volume(opened, h=_AHEAD_MONTHS, season_length=season_length, first=first),
-        wins_by_lag=by_lag * flow.entry_ratios(),
-        amounts=recent["booked_usd"].to_numpy(dtype=np.float64),
-        shares=rep_shares(revenue, reps, at=moment),
-    )
-    return learned, _track_new_wins(opened, won, by_lag, flow)
-
-
-def _learn_renewals(history: PipelineHistory, reps: pd.DataFrame, snapshots: pd.DataFrame, *, at: datetime) -> Renewals:
-    """Contracts that come up again, those of reps who have left with whoever took over."""
-    transactions = history.transactions(at)
-    learned = learn_renewals(transactions, month=month_number(at))
-    takes_over = heirs(reps.iloc[:-1], transactions, snapshots)
-    return replace(learned, due=learned.due.assign(rep_id=learned.due["rep_id"].replace(takes_over)))
-
-
-def _track_new_wins(opened: FloatArray, won: FloatArray, wins_by_lag: FloatArray, flow: Flow) -> Level:
-    """Wins of deals at most so many months old as are checked, by month, against what was expected of them."""
-    n_months = len(opened)
-    happened, hoped = np.zeros(n_months), np.zeros(n_months)
-    for lag in range(min(CHECKED_LAGS, n_months)):
-        happened[lag:] += won[: n_months - lag, lag]
-        hoped[lag:] += opened[: n_months - lag] * wins_by_lag[lag]
-    # What changes for all deals is known sooner from their moves between stages: only what is beyond is tracked here.
-    shared = flow.entry_path()[-n_months:]
-    hoped[n_months - len(shared) :] *= shared
-    window = slice(max(0, n_months - _TRACKED_MONTHS), None)
-    return track_counts(happened[window], hoped[window])
 
 
 def _track_amounts(snapshots: pd.DataFrame, *, month: int) -> Level:

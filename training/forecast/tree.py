@@ -64,7 +64,8 @@ def build_tree(reps: pd.DataFrame, versions: pd.DataFrame, *, months: Sequence[i
     """
     ids = reps["rep_id"].tolist()
     starts = [pd.Timestamp(month_start(month)) for month in months]
-    by_rep = dict(tuple(versions.groupby("rep_id", sort=False)))
+    moved = versions[versions.duplicated("rep_id", keep=False)]
+    by_rep = dict(tuple(moved.groupby("rep_id", sort=False)))
     row, team, region, present = [], [], [], []
     later: list[tuple[int, str, str, NDArray[np.bool_]]] = []
     for place, (rep, now_team, now_region) in enumerate(
