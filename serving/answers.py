@@ -89,7 +89,7 @@ class _Scored(_Answer):
 class _LeadFigures(_Answer):
     lead_id: str = Field(description="The lead.")
     composite_score: float = Field(
-        ge=0, le=100, description="Rank of the probability among the leads of the test period."
+        ge=0, le=100, description="Rank of the probability among the newest leads that the model learned from."
     )
     behavioral_score: Score = Field(description="What it did on its own, 0 to 100; null where no feature tells.")
     demographic_score: Score = Field(description="Who it is, 0 to 100.")

@@ -11,7 +11,16 @@ from warehouse.contracts import CONTRACTS
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-_WATCHED = ("stage", "amount_usd", "close_date", "next_step_date", "forecast_category", "rep_id", "competitor")
+_WATCHED = (
+    "stage",
+    "pipeline",
+    "amount_usd",
+    "close_date",
+    "next_step_date",
+    "forecast_category",
+    "rep_id",
+    "competitor",
+)
 _KEYS = ["opportunity_id", "as_of"]
 
 # How sure the rep is, from least to most; the source's own words have no place.
@@ -76,7 +85,7 @@ def _steps(seen: ir.Table) -> ir.Table:
     import ibis
 
     in_order = ibis.window(group_by=_KEYS, order_by="event_timestamp")
-    by_stage = ibis.window(group_by=[*_KEYS, "stage"])
+    by_stage = ibis.window(group_by=[*_KEYS, "pipeline", "stage"])
     steps = seen.mutate(
         **{f"before_{name}": seen[name].lag().over(in_order) for name in _WATCHED},
         place=ibis.row_number().over(in_order),
@@ -84,7 +93,9 @@ def _steps(seen: ir.Table) -> ir.Table:
         certainty=_certainty(seen.forecast_category),
     )
     later = steps.place > 0
-    is_change = later & (steps.stage != steps.before_stage)
+    # Stages of two pipelines are two stages, also where they have one name.
+    is_move = ~steps.pipeline.identical_to(steps.before_pipeline)
+    is_change = later & ((steps.stage != steps.before_stage) | is_move)
     return steps.mutate(
         before_certainty=_certainty(steps.before_forecast_category),
         is_first=steps.place == 0,

@@ -140,3 +140,24 @@ def test_bookings_are_summed_by_level_as_known() -> None:
     assert (region["booked_usd_90d"], region["count_bookings_90d"]) == (140.25, 3)
     assert (team["booked_usd_90d"], rep["booked_usd_90d"]) == (150.25, -10.0)
     assert next_year["booked_usd_year_ago_90d"] == 140.25
+
+
+def test_a_deal_that_moves_to_another_pipeline_enters_a_stage_also_of_the_same_name() -> None:
+    versions = [
+        deal("D1", 0, pipeline="new business", stage="qualify"),
+        deal("D1", 8, pipeline="renewals", stage="qualify"),
+        deal("D1", 10, pipeline="new business", stage="qualify"),
+    ]
+    before, moved, back = features("deal_state", {"opportunities": versions}, ("D1", 7), ("D1", 9), ("D1", 11))
+    assert (before["days_in_stage"], before["count_stage_changes"]) == (7.0, 0)
+    assert (moved["days_in_stage"], moved["count_stage_changes"], moved["count_stage_returns"]) == (1.0, 1, 0)
+    assert (back["days_in_stage"], back["count_stage_changes"], back["count_stage_returns"]) == (1.0, 2, 1)
+    assert moved["current_stage_id"] == "renewals|qualify"
+
+
+def test_a_new_rep_is_taken_for_an_average_one_until_something_is_known() -> None:
+    won = {"status": "won", "stage": "won", "rep_id": "R1"}
+    deals = [row for name in range(12) for row in (deal(f"D{name}", 0, rep_id="R1"), deal(f"D{name}", 5, **won))]
+    new, unseen = features("rep_performance", {"opportunities": deals}, ("R9", 30), ("(unseen)", 30))
+    same = {key: value for key, value in unseen.items() if key != "rep_id"}
+    assert {key: value for key, value in new.items() if key != "rep_id"} == same
