@@ -106,11 +106,7 @@ def backtest_pipeline(
         widened = replace(made.bottom, factors=learn_ranges(history, said, known_at=moment))
         actual = actual_values(history, periods, reps_at=moment, known_at=until)
         block = _marked(summarise(widened, periods).merge(actual, on=list(KEYS)), moment)
-        told = {
-            name: made.details[name]
-            for name in made.details
-            if name.startswith(("level_of", "times_have", "new_deals_shift"))
-        }
+        told = {name: value for name, value in made.details.items() if name.startswith(_TOLD)}
         rows.append(block.assign(at=quarters.index(quarter), **told))
         said.append(_Said(moment, tuple(periods), summarise(made.bottom, periods)))
     return pd.concat(rows, ignore_index=True), learn_ranges(history, said, known_at=until)
