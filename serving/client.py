@@ -30,6 +30,7 @@ from serving.answers import (
     LeadScore,
     Models,
     Qualification,
+    ScenarioComparison,
 )
 from serving.problems import Problem
 
@@ -169,6 +170,30 @@ class Client:
         """Put your own figure beside one value of a forecast, on record; None takes it back."""
         body = {"value": value, "justification": justification}
         return self._decide(ForecastAnswer, f"/api/v1/forecasts/{_quoted(forecast_id)}/adjust", body)
+
+    def model_scenarios(
+        self,
+        period: str,
+        *,
+        level: str = "company",
+        entity_id: str | None = None,
+        scenarios: Sequence[Mapping[str, Any]] | None = None,
+    ) -> ScenarioComparison:
+        """Have scenarios compared; ask for it by its `scenario_id` until its `status` is `done`.
+
+        Args:
+            period: 2026Q1, 2026-02 or 2026.
+            level: Level whose entities are shown.
+            entity_id: The one that levers are valued for; not needed for the company.
+            scenarios: Your own; None for optimistic, realistic and pessimistic.
+        """
+        question = {"period": period, "level": level, "entity_id": entity_id}
+        question |= {} if scenarios is None else {"scenarios": [dict(one) for one in scenarios]}
+        return self._ask(ScenarioComparison, "POST", "/api/v1/forecasts/scenarios/model", json=question)
+
+    def get_scenarios(self, scenario_id: str) -> ScenarioComparison:
+        """A comparison of scenarios, as far as it is."""
+        return self._ask(ScenarioComparison, "GET", f"/api/v1/forecasts/scenarios/{_quoted(scenario_id)}")
 
     def push_events(self, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Tell what has just happened; what is refused stands in the answer with its reason."""

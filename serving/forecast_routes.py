@@ -119,7 +119,7 @@ async def adjust_forecast(
                 f"{forecast_id} is a whole forecast; a value of it is adjusted",
                 next_step="take the forecast_id of one value, from POST /api/v1/forecasts/revenue/generate",
             )
-        desk.check(answer, body.value, decisions.held("forecast"))
+        _check(asker, desk, answer, body.value, held=decisions.held("forecast"))
         record_decision(
             request,
             "forecast",
@@ -148,6 +148,26 @@ def _answer(request: Request, answer: dict[str, Any]) -> ForecastAnswer:
         "request_id": request.state.request_id,
     }
     return ForecastAnswer.model_validate({**answer, **more})
+
+
+def _check(
+    asker: Asker, desk: ForecastDesk, answer: dict[str, Any], value: float | None, *, held: dict[str, Any]
+) -> None:
+    """Refuse what cannot hold beside the others; a scoped caller is not told whose figures those are."""
+    from training.forecast.spreading import ConflictError
+
+    try:
+        desk.check(answer, value, held)
+    except ConflictError as error:
+        if not asker.caller.is_scoped:
+            raise
+        raise ConflictError(
+            "This figure cannot hold beside what is booked and what others said",
+            culprits=error.culprits,
+            expected="a figure that fits",
+            got=f"{value:,.2f}",
+            next_step="ask somebody who may see all of them",
+        ) from None
 
 
 def _comparison(request: Request, document: dict[str, Any]) -> ScenarioComparison:
