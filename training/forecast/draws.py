@@ -6,6 +6,7 @@ meet the same luck as the forecast's, so their difference is the levers' doing (
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from training.forecast.learning import Learned
 
 Ints = NDArray[np.int64]
-_CHUNK = 2_000_000
+_PIECE = 512
+_FEW_PIECES, _THREADS = 8, 2
 _FLUSH = 4_000_000
 
 
@@ -52,9 +54,9 @@ class Layout:
         """Column of the month of the moment."""
         return self.month - self.months[0]
 
-    def stream(self, part: str) -> np.random.Generator:
-        """The random stream of a part: the same key and part give the same draws."""
-        return np.random.default_rng([*self.key, crc32(part.encode())])
+    def stream(self, part: str, piece: int = 0) -> np.random.Generator:
+        """The random stream of a part, or a piece of one: the same key, part and piece give the same draws."""
+        return np.random.default_rng([*self.key, crc32(part.encode()), piece])
 
     def row_of(self, rep_ids: pd.Series) -> Ints:
         """Row of each rep; those not known at the moment go to the last row, `unassigned`."""
@@ -196,25 +198,62 @@ def draw_deals(
     inside = chances[:, start:stop].astype(np.float32)
     luck = _luck(layout, by_month, columns=range(first + start, first + stop))
     own = None if by_rep is None else np.ascontiguousarray(by_rep.T, dtype=np.float32)
-    rng, amounts = layout.stream(part), layout.stream(f"{part} amounts")
-    height = max(1, _CHUNK // layout.n_paths)
-    for begin in range(0, len(row), height):
-        piece = slice(begin, begin + height)
+    size = _Sizes.drawn(layout.stream(f"{part} amounts"), ratios, n_deals=len(row), n_paths=layout.n_paths)
+
+    def draw_piece(begin: int) -> tuple[Ints, Ints, Ints, FloatArray]:
+        piece = slice(begin, begin + _PIECE)
         limit = inside[piece] @ luck
         if own is not None:
             limit *= own[row[piece]]
-        draw = rng.random(limit.shape, dtype=np.float32)
-        # Every deal has an amount in every path, won or not: a lever on the chances leaves the others' amounts alone.
-        ratio = amounts.integers(0, len(ratios), size=limit.shape, dtype=np.uint16)
-        deal, path = np.nonzero(draw < limit)
-        number, left = deal + begin, draw[deal, path]
+        draw = layout.stream(part, begin).random(limit.shape, dtype=np.float32)
+        number, path = np.divmod(np.flatnonzero(draw < limit), layout.n_paths)
+        left = draw[number, path]
+        number += begin
         if own is not None:
             left = left / own[row[number], path]
-        column = np.full(len(deal), first + start, dtype=np.int64)
+        column = np.full(len(number), first + start, dtype=np.int64)
         for step in range(inside.shape[1] - 1):
             left = left - inside[number, step] * luck[step, path]
             column += left >= 0
-        gathered.add(path, row[number], column, worth[number] * ratios[ratio[deal, path]])
+        return path, row[number], column, worth[number] * size.of(number, path)
+
+    # A piece has a stream of its own, so that it does not matter which thread draws it, nor when.
+    pieces = range(0, len(row), _PIECE)
+    if len(pieces) < _FEW_PIECES:
+        for drawn in map(draw_piece, pieces):
+            gathered.add(*drawn)
+        return
+    with ThreadPoolExecutor(max_workers=_THREADS) as pool:
+        for drawn in pool.map(draw_piece, pieces):
+            gathered.add(*drawn)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sizes:
+    """Booked over entered amount of each deal in each path, won or not: a lever on chances leaves the amounts alone.
+
+    Every deal goes through the ratios from a place of its own, in an order drawn by chance, so that over the paths it
+    has each ratio about as often, and two deals have theirs independently of each other.
+    """
+
+    ratios: FloatArray
+    place: Ints
+    turn: Ints
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator, ratios: FloatArray, *, n_deals: int, n_paths: int) -> _Sizes:
+        """Orders and places, drawn by chance."""
+        times = -(-n_paths // len(ratios))
+        order = np.concatenate([rng.permutation(len(ratios)) for _ in range(times)])
+        return cls(
+            ratios=ratios[order],
+            place=rng.integers(0, len(order), size=n_deals),
+            turn=rng.permutation(len(order))[:n_paths],
+        )
+
+    def of(self, deal: Ints, path: Ints) -> FloatArray:
+        """The ratios of deals in paths."""
+        return np.asarray(self.ratios[(self.place[deal] + self.turn[path]) % len(self.ratios)], dtype=np.float64)
 
 
 def _luck(layout: Layout, by_month: FloatArray | None, *, columns: range) -> NDArray[np.float32]:

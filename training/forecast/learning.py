@@ -26,6 +26,7 @@ from training.forecast.new_business import NewBusiness
 from training.forecast.notes import has_changed, notes_of
 from training.forecast.origin_model import CHECKED_LAGS, learn_origin_model
 from training.forecast.periods import month_number, month_start
+from training.forecast.pipeline_baselines import known_stage_rates
 from training.forecast.renewals import Renewals
 from training.forecast.rep_factors import RepFactors, learn_rep_factors
 from training.forecast.snapshots import learn_from
@@ -66,6 +67,7 @@ class Learned:
         chances: Chance of each to be won at each lag, lag -1 first, before `wins`.
         conversion: Tables by due date and stage; booked over entered amounts.
         season: Factors on wins by month of the year.
+        stage_rates: Win rate by stage, and of all, for the stage-weighted pipeline.
         new_business: Volume, conversion and amounts of deals yet to be created.
         renewals: Contracts that come up again.
         rep_factors: How each rep's deals go; already in `chances`.
@@ -86,6 +88,7 @@ class Learned:
     chances: FloatArray
     conversion: Conversion
     season: FloatArray
+    stage_rates: tuple[pd.Series, float]
     new_business: NewBusiness
     renewals: Renewals
     rep_factors: RepFactors
@@ -182,6 +185,7 @@ def learn_pipeline(
         chances=chances,
         conversion=table,
         season=season,
+        stage_rates=known_stage_rates(history, at=at),
         new_business=new_business,
         renewals=learn_due(history, reps, snapshots, at=at),
         rep_factors=factors,

@@ -87,7 +87,9 @@ def forecast_pipeline(
     due = add_renewals(layout, gathered, learned.renewals, shocks=shocks, elapsed=learned.elapsed)
     none = np.zeros(layout.shape, dtype=np.int64)
     tree = build_tree(learned.reps, history.teams(at), months=months)
-    baselines = pipeline_baselines(history, layout.rep_ids, at=at, months=months, renewals=due)
+    baselines = pipeline_baselines(
+        history, layout.rep_ids, at=at, months=months, renewals=due, rates=learned.stage_rates
+    )
     bottom = BottomForecast(
         hierarchy=tree.hierarchy,
         base=tuple(Period(number, 1) for number in months),

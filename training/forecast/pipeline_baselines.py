@@ -18,7 +18,13 @@ _PRIOR_DEALS = 10.0
 
 
 def pipeline_baselines(
-    history: PipelineHistory, rep_ids: Sequence[str], *, at: datetime, months: Sequence[int], renewals: FloatArray
+    history: PipelineHistory,
+    rep_ids: Sequence[str],
+    *,
+    at: datetime,
+    months: Sequence[int],
+    renewals: FloatArray,
+    rates: tuple[pd.Series, float] | None = None,
 ) -> dict[str, FloatArray]:
     """The naive answers per rep and month, from what was known at `at`; they add up as the forecast does.
 
@@ -31,6 +37,7 @@ def pipeline_baselines(
         months: Numbers of the months.
         renewals: Contracts due at their historical rate, shape (n_reps, n_months): a team that adds up its pipeline
             knows them too.
+        rates: `known_stage_rates` at the moment, if they are at hand.
 
     Returns:
         `stage_weighted_pipeline` (closed + renewals + amount x historical win rate of its stage, of deals due),
@@ -51,13 +58,20 @@ def pipeline_baselines(
     here = month - months[0] + offset
     mean = booked[:, here - _MEAN_MONTHS : here].mean(axis=1, keepdims=True)
     mean = mean if month - _MEAN_MONTHS >= first_known else np.full_like(mean, np.nan)
-    due = _due(history, rep_ids, at=at, months=months)
+    due = _due(history, rep_ids, rates or known_stage_rates(history, at=at), at=at, months=months)
     return {
         "stage_weighted_pipeline": closed + np.where(over, 0.0, due["weighted"] + renewals),
         "commit": closed + np.where(over, 0.0, due["commit"] + renewals),
         "seasonal_naive": np.where(over, closed, before),
         "last_year_mean": np.where(over, closed, mean),
     }
+
+
+def known_stage_rates(history: PipelineHistory, *, at: datetime) -> tuple[pd.Series, float]:
+    """`stage_win_rates` at the month starts that a forecast made at `at` learns from."""
+    first = history.first_known(at)
+    moments = snapshot_moments(at, first=first.min()) if len(first) else []
+    return stage_win_rates(history, at=at, moments=moments) if moments else (pd.Series(dtype=float), 0.0)
 
 
 def stage_win_rates(history: PipelineHistory, *, at: datetime, moments: Sequence[datetime]) -> tuple[pd.Series, float]:
@@ -123,14 +137,17 @@ def _booked(transactions: pd.DataFrame, rep_ids: Sequence[str], *, first: int, l
 
 
 def _due(
-    history: PipelineHistory, rep_ids: Sequence[str], *, at: datetime, months: Sequence[int]
+    history: PipelineHistory,
+    rep_ids: Sequence[str],
+    known_rates: tuple[pd.Series, float],
+    *,
+    at: datetime,
+    months: Sequence[int],
 ) -> dict[str, FloatArray]:
     month = month_number(at)
     deals = history.open_deals(at)
     deals = deals[deals["close_date"].notna()]
-    first = history.first_known(at)
-    moments = snapshot_moments(at, first=first.min()) if len(first) else []
-    rates, overall = stage_win_rates(history, at=at, moments=moments) if moments else (pd.Series(dtype=float), 0.0)
+    rates, overall = known_rates
     rate = deals["stage"].map(rates).fillna(overall).to_numpy(dtype=np.float64)
     amount = deals["amount_usd"].fillna(0.0).to_numpy(dtype=np.float64)
     position = {rep: row for row, rep in enumerate(rep_ids)}
