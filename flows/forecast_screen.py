@@ -33,7 +33,7 @@ __all__ = [
 _BESIDE = {
     "commit": "the reps' commit",
     "stage_weighted_pipeline": "stage-weighted pipeline",
-    "seasonal_naive": "seasonal naive (as a year ago)",
+    "seasonal_naive": "seasonal naive (booked so far, else as a year ago)",
     "last_year_mean": "mean of the last twelve months",
 }
 
@@ -81,7 +81,8 @@ def _print_head(console: Console, story: Mapping[str, Any], answer: Mapping[str,
 def _print_parts(console: Console, story: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
     table = _table("made of", ("", "expected"))
     parts = answer["components"]
-    if all(value is None for value in parts.values()):
+    if all(value is None for name, value in parts.items() if name != "closed"):
+        # Series are forecast as they are; they have no parts.
         return
     table.add_row("closed so far", _amount(parts.get("closed")))
     table.add_row("open deals", _amount(parts.get("open")))
@@ -166,7 +167,9 @@ def print_forecast_list(found: Mapping[str, Any]) -> None:
     )
     with_overrides = any(one["adjusted"] is not None for one in found["entities"])
     heads = [found["level"], "expected", *(["with overrides"] if with_overrides else []), "median", "80 % range"]
-    table = _table("", (*heads, "closed", "commit", "quota", "reached"))
+    has_deals = any(one["commit"] is not None or one["quota"] is not None for one in found["entities"])
+    more = ("closed", "commit", "quota") if has_deals else ()
+    table = _table("", (*heads, *more, *(("reached",) if has_deals else ())))
     for one in found["entities"]:
         chance = "–" if one["quota_probability"] is None else f"{one['quota_probability']:.0%}"
         table.add_row(
@@ -175,8 +178,8 @@ def print_forecast_list(found: Mapping[str, Any]) -> None:
             *([_amount(one["adjusted"])] if with_overrides else []),
             _amount(one["median"]),
             f"{_amount(one['lower_80'])} to {_amount(one['upper_80'])}",
-            *(_amount(one[name]) for name in ("closed", "commit", "quota")),
-            chance,
+            *(_amount(one[name]) for name in more),
+            *((chance,) if has_deals else ()),
         )
     sums = {
         name: sum(round(100 * (one[name] or 0)) for one in found["entities"]) / 100 for name in ("expected", "adjusted")
@@ -185,7 +188,7 @@ def print_forecast_list(found: Mapping[str, Any]) -> None:
         "[bold]together[/]",
         f"[bold]{_amount(sums['expected'])}[/]",
         *([f"[bold]{_amount(sums['adjusted'])}[/]"] if with_overrides else []),
-        *[""] * 6,
+        *[""] * (2 + len(more) + has_deals),
     )
     console.print(table)
     _print_notes(console, found["notes"])
