@@ -12,9 +12,10 @@ from common.settings import Settings
 from common.workspace import Workspace
 from serving.aliases import AliasReader
 from serving.champions import ChampionSlot, load_scorer
-from serving.engine import SCORED, Engine, Forecasts
+from serving.engine import SCORED, Engine
 from serving.moment import Moment
 from serving.prediction_log import PredictionLog
+from serving.sources import Forecasts
 from serving.stored_features import StoredFeatures
 from serving.trial import CHALLENGER, Trial
 

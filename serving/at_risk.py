@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from common.errors import UnavailableError
+from serving.answered import Answered
 from serving.answers import DealAtRisk, DealsAtRisk
-from serving.engine import Answered, Engine
+from serving.engine import Engine
 
 _AMOUNT, _DUE = "amount_usd", "days_to_close_date"
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
-import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from common.errors import NotFoundError, SalienceError, UnavailableError
+from serving.answered import Answered, Scores
 from serving.champions import ALIAS, Champion, ChampionSlot
-from serving.last_known import LastKnown
 from serving.moment import Moment
-from serving.score_cache import ScoreCache
+from serving.patient_store import PatientStore
 from serving.scored import Scored, scored_rows
-from serving.stored_features import Mark, Reading
+from serving.sources import Features, Forecasts, Sink
+from serving.stored_features import Reading
 from serving.trial import Trial
 
 if TYPE_CHECKING:
@@ -34,8 +32,6 @@ FORECAST_VALID = timedelta(hours=24)
 SCORED = ("lead", "deal")
 CACHED_SCORES = 4_000
 _CHUNK_IDS = 500
-_SLOW_SECONDS, _LEFT_ALONE_SECONDS = 0.2, 1.0
-"""A store that takes so long to fail is not asked again for so long: requests would pile up behind it."""
 
 logger = logging.getLogger(__name__)
 
@@ -45,98 +41,6 @@ MaySee: TypeAlias = "Callable[[str | None], Any]"
 
 def everything(_owner: str | None) -> None:
     """A caller who may see everything."""
-
-
-def away_errors() -> tuple[type[Exception], ...]:
-    """What reading the online store raises when the store cannot be reached."""
-    redis = sys.modules.get("redis")
-    named: tuple[type[Exception], ...] = (UnavailableError, sqlite3.Error, OSError)
-    return named if redis is None else (*named, redis.RedisError)
-
-
-class Features(Protocol):
-    """Where features come from: `StoredFeatures`."""
-
-    def read(self, service: str, ids: Sequence[str], *, at: datetime) -> Reading:
-        """Features from the online store."""
-        ...
-
-    def is_unchanged(self, mark: Mark) -> bool:
-        """Whether the store still holds what a reading saw."""
-        ...
-
-    def from_payload(self, service: str, payload: Mapping[str, Any], *, at: datetime) -> OnlineAnswer:
-        """Features computed from what an application sent."""
-        ...
-
-
-class Forecasts(Protocol):
-    """The part of `ForecastStore` that serving reads."""
-
-    def latest_id(self) -> str:
-        """Id of the newest forecast."""
-        ...
-
-    def answer(self, *, level: str, entity_id: str, period: str) -> dict[str, Any]:
-        """The newest forecast for an entity and period."""
-        ...
-
-    def get(self, forecast_id: str) -> dict[str, Any]:
-        """The forecast that was answered under this id."""
-        ...
-
-
-class Sink(Protocol):
-    """Where predictions are kept: `PredictionLog`."""
-
-    written: int
-    lost: int
-
-    @property
-    def problem(self) -> str | None:
-        """Why predictions cannot be written; None while they can."""
-        ...
-
-    @property
-    def waiting(self) -> int:
-        """Predictions in memory because the log cannot be written."""
-        ...
-
-    def keep(self, scored: Scored, *, added: Mapping[str, Any], kind: str, seconds: float) -> None:
-        """Keep one prediction."""
-        ...
-
-
-@dataclass(frozen=True)
-class Answered:
-    """One score as it goes out.
-
-    Args:
-        scored: The score.
-        added: What the answer says beside it.
-    """
-
-    scored: Scored
-    added: dict[str, Any]
-
-    def to_json(self) -> bytes:
-        """The answer's body."""
-        return self.scored.answer(self.added)
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Scores of one request.
-
-    Args:
-        rows: One per id that was found, in the order asked.
-        not_found: Ids that the store does not know.
-        stamp: Model, alias and moments of the whole request.
-    """
-
-    rows: list[Answered]
-    not_found: list[str]
-    stamp: dict[str, Any]
 
 
 class Engine:
@@ -175,7 +79,7 @@ class Engine:
     ) -> None:
         self.workspace = workspace
         self.slots = dict(slots)
-        self.features = open_features()
+        self.store = PatientStore(open_features, cached_scores=cached_scores)
         self.forecasts = open_forecasts() if "forecast" in self.slots else None
         self.moment = moment
         self.left_out = dict(left_out or {})
@@ -183,16 +87,12 @@ class Engine:
         self.log = log
         self.followed_at: datetime | None = None
         self.clock_problem: str | None = None
-        self.cache = ScoreCache(most=cached_scores)
         self.reads_inline = reads_inline
-        self._open_features = open_features
         self._find_open = find_open
         self._override_of = override_of
         self._open: dict[str, tuple[datetime, Sequence[str]]] = {}
         self._clock_at: float | None = None
-        self._last_known = LastKnown()
         self._trends: dict[str, Any] = {}
-        self._store_from = 0.0
 
     def follow(self, stop: threading.Event, *, every_seconds: float = FOLLOW_SECONDS) -> None:
         """Follow the registry's aliases and the warehouse's clock until `stop` is set."""
@@ -209,7 +109,7 @@ class Engine:
 
     def _reopen(self) -> None:
         if any(slot.current is not None for slot in self.slots.values()):
-            self.features = self._open_features()
+            self.store.reopen()
 
     def _forget_old_trends(self) -> None:
         """Scores say their trend since the newest batch: after another batch they are made anew."""
@@ -220,7 +120,7 @@ class Engine:
         }
         if any(found[task] is not self._trends.get(task) for task in found):
             self._trends = found
-            self.cache.clear()
+            self.store.cache.clear()
 
     def _refresh_clock(self) -> None:
         # Measured by the monotonic clock: the wall's may jump.
@@ -305,16 +205,16 @@ class Engine:
         began = time.perf_counter() if started is None else started
         model, now, wall = self.model_for(task, identifier), self.moment.now(), datetime.now(UTC)
         key = (model.alias, task, identifier)
-        scored, is_last_known, is_cached = self._cached(key, model, now=now, wall=wall), False, True
+        scored, is_last_known, is_cached = self.store.cached(key, model, now=now, wall=wall), False, True
         if scored is None:
-            reading, is_last_known = self._read(self._service(model), [identifier], now=now)
+            reading, is_last_known = self.store.read(self._service(model), [identifier], now=now)
             self._require_features(model, reading.answer)
             found, is_cached = scored_rows(task, model, reading, at=wall), False
             if not found:
                 raise self._unknown(task, identifier)
             scored = found[0]
             if not is_last_known:
-                self.cache.put(key, scored, reading.mark)
+                self.store.cache.put(key, scored, reading.mark)
         may_see(scored.owner)
         answered = self._answered(
             scored, now=now, request_id=request_id, is_cached=is_cached, is_last_known=is_last_known
@@ -351,7 +251,7 @@ class Engine:
         rows: list[Answered] = []
         for start in range(0, len(asked), _CHUNK_IDS):
             part = asked[start : start + _CHUNK_IDS]
-            reading, is_last_known = self._read(self._service(champion), part, now=now)
+            reading, is_last_known = self.store.read(self._service(champion), part, now=now)
             self._require_features(champion, reading.answer)
             rows += [
                 self._answered(scored, now=now, request_id=request_id, is_cached=False, is_last_known=is_last_known)
@@ -388,7 +288,7 @@ class Engine:
         began = time.perf_counter() if started is None else started
         model = self.model_for(task, identifier)
         now = self.moment.now_with(newest)
-        answer = self.features.from_payload(self._service(model), payload, at=now)
+        answer = self.store.features.from_payload(self._service(model), payload, at=now)
         if answer.ids != (identifier,):
             raise UnavailableError(f"The features of {identifier} came back for {', '.join(answer.ids) or 'nothing'}")
         self._require_features(model, answer)
@@ -400,7 +300,7 @@ class Engine:
     def score_silently(self, task: str, identifier: str, *, request_id: str, model: Champion) -> None:
         """Score a stored lead or deal with a model on trial, for the log alone."""
         began, now = time.perf_counter(), self.moment.now()
-        reading, is_last_known = self._read(self._service(model), [identifier], now=now)
+        reading, is_last_known = self.store.read(self._service(model), [identifier], now=now)
         self._require_features(model, reading.answer)
         for scored in scored_rows(task, model, reading, at=datetime.now(UTC)):
             answered = self._answered(
@@ -411,7 +311,7 @@ class Engine:
     def explain(self, task: str, identifier: str, *, request_id: str, may_see: MaySee = everything) -> Answered:
         """The score of a stored lead or deal with every reason, computed exactly; see `score_one`."""
         model, now = self.model_for(task, identifier), self.moment.now()
-        reading, is_last_known = self._read(self._service(model), [identifier], now=now)
+        reading, is_last_known = self.store.read(self._service(model), [identifier], now=now)
         self._require_features(model, reading.answer)
         found = scored_rows(task, model, reading, at=datetime.now(UTC), exact=True)
         if not found:
@@ -424,7 +324,7 @@ class Engine:
         found: dict[str, dict[str, Any]] = {}
         for start in range(0, len(ids), _CHUNK_IDS):
             part = list(ids[start : start + _CHUNK_IDS])
-            reading, _ = self._read(self._service(self.slot(task).require()), part, now=self.moment.now())
+            reading, _ = self.store.read(self._service(self.slot(task).require()), part, now=self.moment.now())
             known = [name for name in names if name in reading.answer.values]
             for place, identifier in enumerate(reading.answer.ids):
                 found[identifier] = {name: reading.answer.values[name][place] for name in known}
@@ -443,7 +343,7 @@ class Engine:
         Raises:
             NotFoundError: if the store does not know it.
         """
-        reading, _ = self._read(self._service(self.slot(task).require()), [identifier], now=self.moment.now())
+        reading, _ = self.store.read(self._service(self.slot(task).require()), [identifier], now=self.moment.now())
         if not reading.answer.found[0]:
             raise self._unknown(task, identifier)
         return reading.owners[0]
@@ -477,44 +377,6 @@ class Engine:
 
     def _service(self, champion: Champion) -> str:
         return champion.scorer_or_raise().manifest.feature_service
-
-    def _away(self, began: float) -> None:
-        """Note that the store could not be read: if that took its time, it is left alone for a moment."""
-        now = time.monotonic()
-        if now - began > _SLOW_SECONDS:
-            self._store_from = now + _LEFT_ALONE_SECONDS
-
-    def _cached(self, key: tuple[str, str, str], model: Champion, *, now: datetime, wall: datetime) -> Scored | None:
-        began = time.monotonic()
-        if began < self._store_from:
-            return None
-        try:
-            return self.cache.get(
-                key, version=model.version, now=now, wall=wall, is_unchanged=self.features.is_unchanged
-            )
-        except away_errors():
-            # Reading will meet the same, and knows what to do about it.
-            self._away(began)
-            return None
-
-    def _read(self, service: str, ids: list[str], *, now: datetime) -> tuple[Reading, bool]:
-        began = time.monotonic()
-        try:
-            if began < self._store_from:
-                raise UnavailableError("The feature store did not answer a moment ago")
-            reading = self.features.read(service, ids, at=now)
-        except away_errors() as error:
-            self._away(began)
-            known = self._last_known.recall(service, ids)
-            if known is not None:
-                logger.warning("feature store away (%s); answered from the last known features", type(error).__name__)
-                return known, True
-            raise UnavailableError(
-                "The feature store is away, and this was not asked for before",
-                next_step="see GET /health; to fill the store: salience features materialize",
-            ) from error
-        self._last_known.remember(service, reading)
-        return reading, False
 
     def _require_features(self, model: Champion, answer: OnlineAnswer) -> None:
         missing = [name for name in model.scorer_or_raise().manifest.feature_names if name not in answer.values]

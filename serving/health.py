@@ -8,8 +8,10 @@ from common.errors import SalienceError
 from serving.aliases import ALIAS
 from serving.answers import Check, ServedModel
 from serving.champions import ChampionSlot
-from serving.engine import FOLLOW_SECONDS, NO_SUCH_ID, SCORED, Engine, Forecasts, Sink, away_errors
+from serving.engine import FOLLOW_SECONDS, NO_SUCH_ID, SCORED, Engine
+from serving.patient_store import away_errors
 from serving.probes import PROBED_ROWS
+from serving.sources import Forecasts, Sink
 
 _FOLLOWED_WITHIN = timedelta(seconds=max(30.0, 10 * FOLLOW_SECONDS))
 _MATERIALIZE = "run: salience features materialize"
@@ -81,7 +83,7 @@ def _features(engine: Engine, task: str, service: str) -> Check:
     now = engine.moment.now()
     sample = engine.sample(task)
     try:
-        answer = engine.features.read(service, [sample or NO_SUCH_ID], at=now).answer
+        answer = engine.store.features.read(service, [sample or NO_SUCH_ID], at=now).answer
     except away_errors() as error:
         detail = f"The feature store cannot be read: {type(error).__name__}"
         return Check(name=name, ok=False, detail=detail, next_step=_MATERIALIZE)

@@ -46,7 +46,9 @@ def score_chunk(
     times: dict[str, list[datetime | None]] = {}
     ages: list[datetime | None] = []
     for start in range(0, len(ids), _IDS_PER_READ):
-        reading = engine.features.read(scorer.manifest.feature_service, ids[start : start + _IDS_PER_READ], at=now)
+        reading = engine.store.features.read(
+            scorer.manifest.feature_service, ids[start : start + _IDS_PER_READ], at=now
+        )
         _take(reading, found, columns, times, ages)
     records = scorer.record(columns, ids=found, at=at) if found else []
     seconds = time.perf_counter() - began

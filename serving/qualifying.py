@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from serving.answered import Answered
 from serving.answers import Override, Qualification
 from serving.decisions import Decision
-from serving.engine import Answered
 
 
 def grade_by(probability: float, thresholds: Mapping[str, float]) -> str:

@@ -13,9 +13,9 @@ from pydantic import BaseModel
 
 from common.errors import NotFoundError
 from serving.access import ForbiddenError
+from serving.answered import Answered
 from serving.asking import JSON, asker_of, engine_of, in_lane
 from serving.decisions import Decision, DecisionRecord
-from serving.engine import Answered
 from serving.payloads import MAX_IDS_IN_ADDRESS, Id
 from serving.scored import to_json
 

@@ -99,7 +99,7 @@ class Upkeep:
             self._territories_at = now
 
     def _tell(self) -> None:
-        cache, slots = self._engine.cache, self._engine.slots.values()
+        cache, slots = self._engine.store.cache, self._engine.slots.values()
         self._metrics.tell(
             cache_hits=cache.hits, cache_misses=cache.misses, model_swaps=sum(slot.swaps for slot in slots)
         )

@@ -6,11 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from common.telemetry import disable_telemetry
 
 disable_telemetry()
 os.environ.setdefault("MPLBACKEND", "Agg")
+# How long an example takes is the machine's business: speed is measured in benchmarks/.
+settings.register_profile("salience", deadline=None)
+settings.load_profile("salience")
 
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 

@@ -119,14 +119,14 @@ def test_the_store_away_is_said_even_of_a_score_made_before(served: Stand) -> No
 def test_a_row_that_expires_later_ends_the_score(served: Stand) -> None:
     served.client.post("/api/v1/leads/a/score")
     key = ("champion", "lead", "a")
-    entry = served.engine.cache._entries[key]
+    entry = served.engine.store.cache._entries[key]
     now = entry.mark.at
 
     def holds(until: datetime | None, at: datetime) -> bool:
         from dataclasses import replace
 
-        served.engine.cache.put(key, entry.scored, replace(entry.mark, until=until))
-        found = served.engine.cache.get(
+        served.engine.store.cache.put(key, entry.scored, replace(entry.mark, until=until))
+        found = served.engine.store.cache.get(
             key, version="1", now=at, wall=datetime.now(UTC), is_unchanged=lambda _mark: True
         )
         return found is not None
@@ -144,6 +144,6 @@ def test_cached_or_not_the_answer_is_the_same(served: Stand, values: list[tuple[
         served.features.rows["p"] = value
         answers = [served.client.post("/api/v1/leads/p/score").json() for _ in range(2)]
         assert answers[1]["is_cached"]
-        served.engine.cache.clear()
+        served.engine.store.cache.clear()
         fresh = served.client.post("/api/v1/leads/p/score").json()
         assert unchanging(answers[0]) == unchanging(answers[1]) == unchanging(fresh)
