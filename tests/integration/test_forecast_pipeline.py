@@ -122,6 +122,57 @@ def test_the_backtest_judges_whole_quarters_and_beats_the_commit(world: dict[str
     assert set(factors) == {f"{level}{group}" for level in LEVELS for group in ("", ":month", ":later")}
 
 
+def test_a_backtest_within_the_quarter_gets_nearer_as_it_goes_on(world: dict[str, pa.Table]) -> None:
+    history = PipelineHistory(memory_tables(world))
+    cut = datetime(2024, 12, 31, 23, 0, tzinfo=UTC)
+    quarters = backtest_origins(history, until=cut, most=2)
+    told: list[tuple[int, int]] = []
+    rows, factors = backtest_pipeline(
+        history,
+        quarters,
+        until=cut,
+        season_length=12,
+        n_paths=60,
+        seed=7,
+        within=True,
+        progress=lambda _what, done, total: told.append((done, total)),
+    )
+    assert told == [(done, 6) for done in range(6)]
+    company = rows[rows["level"] == "company"]
+    assert company.groupby("grain").size().to_dict() == {
+        "month": 6,
+        "next_quarter": 1,
+        "quarter": 2,
+        "rest_of_quarter": 4,
+    }
+    assert {"company:rest", "rep:rest", "team:later"} <= set(factors)
+    last = company[company["period"] == "2024Q4"].set_index("origin").sort_index()
+    closed = last.loc[last["grain"].isin(["quarter", "rest_of_quarter"]), "closed"].tolist()
+    assert closed[0] == 0 < closed[1] < closed[2]
+    width = (last["upper_80"] - last["lower_80"])[last["grain"].isin(["quarter", "rest_of_quarter"])].tolist()
+    assert width[2] < width[0]
+
+
+def test_a_backtest_of_no_quarter_is_refused(world: dict[str, pa.Table]) -> None:
+    history = PipelineHistory(memory_tables(world))
+    with pytest.raises(TooLittleDataError, match="needs a whole quarter with a year of deals before it"):
+        backtest_pipeline(history, [], until=AT, season_length=12, n_paths=10, seed=7)
+
+
+def test_the_deal_models_own_months_stand_where_they_are_told(world: dict[str, pa.Table]) -> None:
+    history = PipelineHistory(memory_tables(world))
+    ids = history.open_deals(AT)["opportunity_id"]
+    by_month = pd.DataFrame(0.0, index=ids, columns=range(12))
+    by_month[2] = 0.5
+    told = WinProbabilities(pd.Series(0.5, index=ids), horizon_days=183, by_month=by_month)
+    made = forecast(world, win_probabilities=told)
+    opened = made.bottom.components["open"].sum(axis=0)
+    amount = history.open_deals(AT)["amount_usd"].sum()
+    # October is the tenth month: what is won in the third month from it is booked in December.
+    assert opened[9] == opened[10] == 0
+    assert opened[11] / 100 == pytest.approx(0.5 * amount * made.details["booked_over_entered"], rel=0.02)
+
+
 def test_too_short_a_history_is_refused_with_what_is_needed(world: dict[str, pa.Table]) -> None:
     history = PipelineHistory(memory_tables(world))
     early = datetime(2023, 3, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from training.forecast.conversion import MAX_LAG
-from training.forecast.drift import Level, track_counts
+from training.forecast.drift import Level, neutral_level, track_counts, track_means
 from training.forecast.flow import Flow
 from training.forecast.history import PipelineHistory, booked_by_deal
 from training.forecast.metrics import FloatArray
@@ -22,6 +22,7 @@ from training.forecast.succession import heirs
 _RECENT_DAYS = 365
 _AHEAD_MONTHS = 36
 _TRACKED_MONTHS = 24
+_LEAST_CREATED = 5
 
 
 def learn_created(
@@ -75,3 +76,18 @@ def _track_new_wins(opened: FloatArray, won: FloatArray, wins_by_lag: FloatArray
     hoped[n_months - len(shared) :] *= shared
     window = slice(max(0, n_months - _TRACKED_MONTHS), None)
     return track_counts(happened[window], hoped[window])
+
+
+def track_amounts(snapshots: pd.DataFrame, *, month: int) -> Level:
+    """Entered amounts of deals when they were first seen, by month, against those of the last year."""
+    first = snapshots.drop_duplicates("opportunity_id")
+    first = first[(first["amount_usd"] > 0) & (first["month"] > snapshots["month"].min())]
+    logs = np.log(first["amount_usd"])
+    usual = logs[first["month"] >= month - 12].mean()
+    grouped = logs.groupby(first["month"])
+    count, mean = grouped.size(), grouped.mean()
+    enough = (count >= _LEAST_CREATED).to_numpy()
+    if not enough.any():
+        return neutral_level()
+    error = logs.std() / np.sqrt(count)
+    return track_means((mean - usual).to_numpy()[enough], error.to_numpy()[enough])

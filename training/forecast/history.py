@@ -38,6 +38,9 @@ _NEEDED = ("opportunities", "transactions", "reps")
 class PipelineHistory:
     """Reads the canonical tables as known at given moments; every question is asked once.
 
+    Amounts are US dollars: a source converts when it is loaded, at the rate known then. A rate that comes later makes
+    later versions, which what was known before does not see.
+
     Args:
         tables: Canonical tables as Ibis tables on one connection.
 

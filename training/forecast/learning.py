@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from training.forecast.commits import learn_commits
 from training.forecast.conversion import (
     Conversion,
     apply_season,
@@ -17,8 +18,8 @@ from training.forecast.conversion import (
     learn_season,
     shift_into_month,
 )
-from training.forecast.created import learn_created, learn_due
-from training.forecast.drift import Level, neutral_level, track_counts, track_means
+from training.forecast.created import learn_created, learn_due, track_amounts
+from training.forecast.drift import Level, neutral_level, track_counts
 from training.forecast.flow import Flow, learn_flow
 from training.forecast.history import UNASSIGNED, PipelineHistory
 from training.forecast.metrics import FloatArray, summed_by
@@ -34,7 +35,6 @@ from training.forecast.snapshots import learn_from
 LEAST_OUTCOMES = 40
 """Decided deals below which the plain method speaks."""
 _PLAIN_SD, _SEASON_SD = 0.3, 0.12
-_LEAST_CREATED = 5
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,7 @@ def learn_pipeline(
     table = learn_conversion(snapshots)
     model = learn_origin_model(snapshots, table, seed=seed) if outcomes >= LEAST_OUTCOMES else None
     expected = table.expected(snapshots) if model is None else model.chances(snapshots, lags=CHECKED_LAGS)
+    commit_kept, commit_kept_by_rep = learn_commits(snapshots)
     n_months = len(snapshots["month"].unique())
     has_seasons = n_months >= min(2 * season_length, 24)
     is_plain = outcomes < LEAST_OUTCOMES
@@ -192,12 +193,14 @@ def learn_pipeline(
         flow=flow,
         wins=wins,
         new_wins=new_wins,
-        amounts=_track_amounts(snapshots, month=month),
+        amounts=track_amounts(snapshots, month=month),
         asks_model=win_probabilities is not None,
         facts={
             "method": "plain" if is_plain else "table" if model is None else "months",
             "outcomes": outcomes,
             "months_learned_from": n_months,
+            "commit_kept": commit_kept,
+            "commit_kept_by_rep": commit_kept_by_rep,
             "deal_model_version": win_probabilities.version if win_probabilities is not None else None,
         },
         notes=notes_of(
@@ -278,21 +281,6 @@ def _ask(chances: FloatArray, deals: pd.DataFrame, asked: WinProbabilities | Non
     width = min(by_month.shape[1], found.shape[1] - 1)
     found[known, 1 : 1 + width] = by_month[known, :width]
     return found
-
-
-def _track_amounts(snapshots: pd.DataFrame, *, month: int) -> Level:
-    """Entered amounts of deals when they were first seen, by month, against those of the last year."""
-    first = snapshots.drop_duplicates("opportunity_id")
-    first = first[(first["amount_usd"] > 0) & (first["month"] > snapshots["month"].min())]
-    logs = np.log(first["amount_usd"])
-    usual = logs[first["month"] >= month - 12].mean()
-    grouped = logs.groupby(first["month"])
-    count, mean = grouped.size(), grouped.mean()
-    enough = (count >= _LEAST_CREATED).to_numpy()
-    if not enough.any():
-        return neutral_level()
-    error = logs.std() / np.sqrt(count)
-    return track_means((mean - usual).to_numpy()[enough], error.to_numpy()[enough])
 
 
 def widths_by_history(*, has_seasons: bool, is_plain: bool) -> float:
