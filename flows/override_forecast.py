@@ -88,8 +88,9 @@ def override_forecast(
             )
         after = apply_overrides(forecast, places, [one for one in overrides if one.key != key])
     else:
-        options = {"level": level, "entity_id": entity, "period": wanted.name, "value": value}
-        after = check_override(forecast, places, overrides, **options)
+        after = check_override(
+            forecast, places, overrides, level=level, entity_id=entity, period=wanted.name, value=value
+        )
     decision = DecisionRecord(platform.workspace).decide(
         TASK,
         key,

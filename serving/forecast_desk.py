@@ -90,7 +90,7 @@ class ForecastDesk:
         if not applied.holding:
             return None
         row = int(str(answer["forecast_id"]).rpartition("-")[2])
-        return float(applied.values.loc[row, "adjusted"])
+        return float(applied.values["adjusted"].loc[row])
 
     def submit(
         self, scenarios: Sequence[Any] | None, *, period: str, level: str, entity_id: str | None, by: str
