@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from features.repository import FeatureRepository
     from training.forecast.backtest_report import BacktestContents
     from training.registry import ModelRegistry
+    from training.results import RegisteredModel
     from warehouse.sources import ForecastProtocol
     from warehouse.store import Warehouse
 
@@ -119,12 +120,13 @@ class Forecaster:
             return Asked(forecast=stored, is_stored=True, notes=tuple(stored.details.get("notes", ())))
         return self.compute(at, ranges=ranges)
 
-    def compute(self, at: datetime, *, ranges: bool = True) -> Asked:
+    def compute(self, at: datetime, *, ranges: bool = True, anew: bool = False) -> Asked:
         """The forecast computed now from what was known at a moment, whether or not it was stored then.
 
         Args:
             at: The moment, UTC.
             ranges: As in `ask`.
+            anew: Whether to judge past ranges again too, where what came of it is kept.
 
         Raises:
             TooLittleDataError: if too little was known then.
@@ -136,7 +138,7 @@ class Forecaster:
                 self.warehouse, self.protocol, settings=self.settings, at=at, progress=self._progress
             )
             return Asked(forecast=trained.forecast, is_stored=False, notes=tuple(trained.warnings))
-        bottom = self.make(at, NEUTRAL, ranges=ranges)
+        bottom = self.make(at, NEUTRAL, ranges=ranges, anew=anew)
         months = self.months(at)
         periods = [one for one in periods_within(months) if one.first_month + one.n_months > month_number(at)]
         values = summarise(bottom, periods).merge(
@@ -159,13 +161,13 @@ class Forecaster:
         """Numbers of the months that a forecast made at a moment covers."""
         return _months(at, horizon=self.protocol.horizon)
 
-    def make(self, at: datetime, levers: Levers, *, ranges: bool = True) -> BottomForecast:
+    def make(self, at: datetime, levers: Levers, *, ranges: bool = True, anew: bool = False) -> BottomForecast:
         """The forecast's smallest parts with levers, its conformal factors in it; everything is learned once."""
         learned, _ = self.learned(at)
         made = forecast_pipeline(
             self.history, at=at, months=self.months(at), levers=levers, learned=learned, **self.options
         )
-        return replace(made.bottom, factors=self.factors(at) if ranges else {})
+        return replace(made.bottom, factors=self.factors(at, anew=anew) if ranges else {})
 
     def learned(self, at: datetime) -> tuple[Learned, tuple[str, ...]]:
         """What was learned as of a moment, and what a reader should know about it."""
@@ -192,10 +194,16 @@ class Forecaster:
         }
 
     def win_probabilities(self, at: datetime) -> tuple[WinProbabilities | None, tuple[str, ...]]:
-        """What the deal champion says about the deals open at a moment, if it knew nothing later."""
+        """What the deal model says about the deals open at a moment: the one that spoke in the forecast kept for it.
+
+        Where none is kept, the champion, if it knew nothing later.
+        """
         from training.record import TrainingRecord
 
         name = self.workspace.model_name("deal")
+        kept = self.store.find(at)
+        if kept is not None and "deal_model_version" in kept.details:
+            return self._spoken(kept.details["deal_model_version"], at=at)
         champion = self._registry.champion(name)
         if champion is not None:
             try:
@@ -208,6 +216,13 @@ class Forecaster:
                     "model trained on what was known then speaks for the open deals.",
                 )
         found, notes = _champion_probabilities(self._repository, self.warehouse, self._registry, at=at)
+        return found, tuple(notes)
+
+    def _spoken(self, version: str | None, *, at: datetime) -> tuple[WinProbabilities | None, tuple[str, ...]]:
+        if version is None:
+            return None, ("A small model of open deals, trained for the forecast alone, spoke for them.",)
+        spoke = _AsItWas(self._registry, version)
+        found, notes = _champion_probabilities(self._repository, self.warehouse, spoke, at=at)  # type: ignore[arg-type]
         return found, tuple(notes)
 
     def reps(self, at: datetime) -> pd.DataFrame:
@@ -224,13 +239,13 @@ class Forecaster:
         """Who belongs to which team and region in each month of a forecast, as known at a moment."""
         return places_of(self.reps(at), months=self.months(at), versions=self.history.teams(at))
 
-    def factors(self, at: datetime) -> Factors:
+    def factors(self, at: datetime, *, anew: bool = False) -> Factors:
         """Conformal factors as of a moment, from the quarters that were over; kept with the forecasts.
 
         Raises:
             TooLittleDataError: if no quarter can be judged.
         """
-        stored = self.store.find(at)
+        stored = None if anew else self.store.find(at)
         if stored is not None and "range_factors" in stored.details:
             return _with_percents(stored.details["range_factors"])
         quarters = backtest_origins(self.history, until=at, most=MOST_ORIGINS)
@@ -243,7 +258,7 @@ class Forecaster:
         ]
         digest = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
         path = self.workspace.forecasts / "ranges" / f"{digest}.json"
-        if path.is_file():
+        if path.is_file() and not anew:
             return _with_percents(json.loads(path.read_text(encoding="utf-8")))
         self._prepare(at, quarters)
         _, factors = backtest_pipeline(self.history, quarters, until=at, progress=self._progress, **self.options)
@@ -304,6 +319,17 @@ class Forecaster:
         if len(known):
             moments = snapshot_moments(at, first=known.min())
             self.history.prepare([*moments, *(quarter.start for quarter in quarters), at])
+
+
+@dataclass(frozen=True)
+class _AsItWas:
+    """A registry in which an earlier version is the champion still."""
+
+    registry: ModelRegistry
+    version: str
+
+    def champion(self, name: str) -> RegisteredModel:
+        return self.registry.version(name, self.version)
 
 
 def _with_percents(kept: Mapping[str, Mapping[str, float]]) -> Factors:

@@ -170,7 +170,7 @@ def grid_of(forecast: Forecast, places: Places) -> Grid:
 def apply_overrides(forecast: Forecast, places: Places, overrides: Sequence[ForecastOverride]) -> Applied:
     """The forecast with everybody's standing word in it.
 
-    Figures about periods that are over, or that what was booked since has outrun, are set aside, not forced.
+    Figures about periods that are over are history; those that what was booked since has outrun are set aside.
 
     Args:
         forecast: A forecast from deals.
@@ -178,7 +178,7 @@ def apply_overrides(forecast: Forecast, places: Places, overrides: Sequence[Fore
         overrides: All overrides of the workspace.
     """
     grid = grid_of(forecast, places)
-    holding = standing(overrides)
+    holding = [one for one in standing(overrides) if parse_period(one.period).stop > forecast.as_of]
     aside: list[tuple[ForecastOverride, str]] = []
     kept = []
     for one in holding:
