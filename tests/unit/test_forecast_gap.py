@@ -60,6 +60,9 @@ class History:
     def deals(self, at: datetime) -> pd.DataFrame:
         return self._frame[["opportunity_id", "status", "rep_id", "amount_usd"]].assign(stage="Proposal")
 
+    def open_deals(self, at: datetime) -> pd.DataFrame:
+        return self.deals(at).query("status == 'open'")
+
     def first_known(self, at: datetime) -> pd.Series:
         return self._frame.set_index("opportunity_id")["since"]
 
