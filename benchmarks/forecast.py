@@ -205,16 +205,19 @@ def speed(home: Path, counts: tuple[int, ...], *, n_paths: int, seed: int) -> li
     own = time_forecast(tables, n_paths=n_paths).open_deals
     print(f"\nthe next quarter at all levels, {n_paths} paths, seconds on the clock ({os.cpu_count()} cores, "
           f"load {os.getloadavg()[0]:.1f})")  # fmt: skip
-    print(f"{'open deals':>10}{'reps':>6}{'read':>8}{'learn':>8}{'answer':>8}{'all':>8}{'answer us a deal':>18}")
+    print(f"{'open deals':>10}{'reps':>6}{'read':>8}{'learn':>8}{'answer':>8}{'its CPU':>8}{'all':>8}"
+          f"{'answer us a deal':>18}")  # fmt: skip
     found = []
     for count in counts:
         timing = time_forecast(copied(tables, times=max(1, round(count / own)), rep_groups=8), n_paths=n_paths)
         print(f"{timing.open_deals:>10,}{timing.reps:>6}{timing.read:>8.1f}{timing.learn:>8.1f}{timing.answer:>8.2f}"
+              f"{timing.answer_cpu:>8.2f}"
               f"{timing.whole:>8.1f}{1e6 * timing.answer / timing.open_deals:>18.0f}", flush=True)  # fmt: skip
         found.append(timing)
     last = found[-1]
     return [
-        Row(f"seconds to answer, {last.open_deals:,} open deals, {last.reps} reps", "30 required", "",
+        Row(f"seconds to answer, {last.open_deals:,} open deals, {last.reps} reps", "30 required",
+            f"{last.answer_cpu:.2f} CPU",
             f"{last.answer:.2f}", last.answer / 30, f"< {SECONDS:.0f}", last.answer < SECONDS),
         Row("  read and learn before it, once a moment", "30 required", "", f"{last.read + last.learn:.1f}",
             (last.read + last.learn) / 30, "", None),
