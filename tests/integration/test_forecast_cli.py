@@ -21,7 +21,9 @@ from flows import cli_forecast
 from training.forecast import asking
 from training.forecast.asking import Forecaster
 from training.forecast.change import forecast_change
+from training.forecast.deal_values import deal_values
 from training.forecast.overrides import apply_overrides
+from training.forecast.periods import parse_period
 from training.forecast.scenario_store import ScenarioStore
 from training.forecast.spreading import ConflictError
 from training.forecast.store import ForecastStore
@@ -169,6 +171,20 @@ def test_the_changes_of_the_teams_are_that_of_the_company(world: World) -> None:
     for step in company["steps"]:
         of_teams = [one["change"] for team in teams for one in team["steps"] if one["step"] == step["step"]]
         assert sum(of_teams) == pytest.approx(step["change"], abs=1.0)
+
+
+def test_the_deals_parts_are_what_is_expected_of_all_open_deals(world: World) -> None:
+    forecaster = world.forecaster()
+    learned, _ = forecaster.learned(NOW)
+    months = forecaster.months(NOW)
+    names, cents = deal_values(learned, months)
+    assert names == learned.deals["opportunity_id"].tolist()
+    forecast = forecaster.ask(NOW, ranges=False).forecast
+    for period in ("2024-12", "2025-02", "2025Q2"):
+        columns = [months.index(month) for month in parse_period(period).months]
+        told = forecast.answer(level="company", entity_id="company", period=period)["components"]["open"]
+        # Each deal is rounded on its own, and the forecast by rep, stage and month.
+        assert cents[:, columns].sum() / 100 == pytest.approx(told, abs=0.01 * len(names) * len(columns))
 
 
 def test_months_quarters_and_years_are_answered_and_add_up(world: World) -> None:

@@ -133,7 +133,7 @@ def test_the_document_holds_verdict_figures_and_origins_and_is_plain_json() -> N
         "company, quarters: error 9.4 %, 37 % less than the best naive answer, naive (15.1 %); bias -5.7 %."
     )
     assert told["verdict"][-1] == "A note."
-    assert any("origins are few" in line for line in told["verdict"])
+    assert any("5 quarters are few" in line for line in told["verdict"])
     assert [one["period"] for one in told["origins"]][:2] == ["2024Q1", "2024Q2"]
     json.dumps(told, allow_nan=False)
 

@@ -29,7 +29,7 @@ from training.forecast.plots import coverage_plot, distance_plot, in_words, leve
 from training.forecast.report import STYLE, amount_cell, figures_row, share_cell
 
 _NEAR = 0.02
-_ENOUGH_ORIGINS = 8
+_ENOUGH_PERIODS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,11 +148,10 @@ def _verdict(contents: BacktestContents, figures: Sequence[Figures], told: pd.Da
         lines.append(line + f"; bias {ours.bias:+.1%}." if ours.bias is not None else line + ".")
     lines += _range_sentences(figures, contents.levels, grain, weeks)
     lines += width_sentences(told)
-    if contents.rows["origin"].nunique() < _ENOUGH_ORIGINS:
-        lines.append(
-            f"{contents.rows['origin'].nunique()} origins are few: one period more or less moves the figures of the "
-            "higher levels a lot."
-        )
+    judged = with_distance(contents.rows)
+    periods = judged.loc[judged["grain"] == grain, "period"].nunique()
+    if periods < _ENOUGH_PERIODS:
+        lines.append(f"{periods} {grain}s are few: one more or less moves the figures of the higher levels a lot.")
     # As the tables write it.
     return [re.sub(r"(?<=\d)%", " %", line) for line in [*lines, *contents.notes]]
 

@@ -48,6 +48,8 @@ def forecast_change(
         side, note = _side(forecaster, asked, answer, wanted, level=level, entity_id=entity_id, moment=moment)
         sides.append(side)
         notes += note
+        if moment == since:
+            notes += [f"For {since:%Y-%m-%d}: {said}" for said in forecaster.learned(moment)[1]]
     before, after = sides
     return {
         "since": since.isoformat(),
