@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from training.frame import Frame, Partition, make_frame, moment_of_share, split_
 from training.labels import label_spine
 from training.probes import Finding
 from training.probes.acceptance import Acceptance, accepted_leaks
+from training.probes.findings import OVER_MODEL_PROBE
 from training.promotion import decide
 from training.promotion_log import Decision
 from training.recipe import Context, Recipe
@@ -47,6 +48,7 @@ logger = logging.getLogger(__name__)
 
 _SETTLED_SHARE = 0.9
 _STEPS = 5
+_MANY_AHEAD = 3
 
 
 def train_classifier(
@@ -127,7 +129,7 @@ def train_classifier(
         warnings=(
             *warnings,
             *((developed.study.stopped,) if developed.study.stopped else ()),
-            *(_warning(finding, context.accepted) for finding in developed.findings),
+            *_warnings(developed.findings, context.accepted),
         ),
         backtest=developed.backtest,
         verdict=contents.verdict,
@@ -307,6 +309,19 @@ def _protocols(
         seed = context.settings.training.seed
         found |= by_stage(frame, partition, developed, stage=recipe.stage, seed=seed)
     return found
+
+
+def _warnings(findings: Sequence[Finding], accepted: Mapping[str, Acceptance]) -> list[str]:
+    """Findings in words; many fields that outdo the model are one finding, and it is about the model."""
+    ahead = [finding for finding in findings if finding.probe == OVER_MODEL_PROBE and finding.feature not in accepted]
+    if len(ahead) < _MANY_AHEAD:
+        return [_warning(finding, accepted) for finding in findings]
+    best = max(ahead, key=lambda finding: finding.value or 0.0)
+    together = (
+        f"{len(ahead)} fields alone rank the later rows better than the whole model, {best.feature} best "
+        f"({best.evidence}): what it learned may no longer hold"
+    )
+    return [*(_warning(finding, accepted) for finding in findings if finding not in ahead), together]
 
 
 def _warning(finding: Finding, accepted: Mapping[str, Acceptance]) -> str:

@@ -253,6 +253,13 @@ def test_an_order_that_may_be_chance_is_no_signal(contents: ReportContents) -> N
     assert verdict.actions[0].startswith("Do not work by this score")
 
 
+def test_better_percentages_in_an_order_of_chance_are_not_ready(contents: ReportContents) -> None:
+    answers = (answer("model", 0.30, Metric(0.51, 0.49, 0.52)), answer("const", 0.35, Metric(0.5)))
+    verdict = judge(evidence(contents, answers=answers, against=against(-0.05, -0.06, -0.04)))
+    assert verdict.status == "not ready"
+    assert "its order tells nothing" in verdict.actions[0]
+
+
 def test_an_order_that_is_surely_backwards_is_not_ready_and_said_to_be_so(contents: ReportContents) -> None:
     answers = (answer("model", 0.4, Metric(0.44, 0.42, 0.46)), answer("const", 0.35, Metric(0.5)))
     verdict = judge(evidence(contents, answers=answers, against=against(0.05, 0.03, 0.07)))

@@ -21,7 +21,7 @@ from training.forecast.learning import with_unassigned
 from training.forecast.metrics import bias, coverage, wape
 from training.forecast.periods import Period, month_number, month_start, period_of
 from training.forecast.pipeline import forecast_pipeline
-from training.forecast.ranges import Factors, learn_factors, range_key
+from training.forecast.ranges import Factors, learn_factors, range_key, says_nothing
 from training.forecast.series import NOMINAL
 from training.forecast.tree import build_tree
 
@@ -197,8 +197,9 @@ def backtest_metrics(rows: pd.DataFrame, levels: Sequence[str]) -> dict[str, flo
         metrics[f"wape_{level}"] = wape(actual, expected)
         metrics[f"bias_{level}"] = bias(actual, expected)
         for percent in NOMINAL:
-            lower, upper = of_level[f"lower_{percent}"].to_numpy(), of_level[f"upper_{percent}"].to_numpy()
-            metrics[f"coverage_{percent}_{level}"] = coverage(actual, lower, upper)
+            told = of_level[~says_nothing(of_level)]
+            ends = (told[name].to_numpy() for name in ("actual", f"lower_{percent}", f"upper_{percent}"))
+            metrics[f"coverage_{percent}_{level}"] = coverage(*ends)
     return metrics
 
 

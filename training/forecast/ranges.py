@@ -49,9 +49,18 @@ def learn_factors(rows: pd.DataFrame) -> Factors:
         rows: `group` (`range_key`), `at` (place of the origin, oldest 0), actual, median, and the range as it came.
     """
     factors: Factors = {}
-    for group, of_group in rows.groupby("group", sort=False):
+    for group, of_group in rows[~says_nothing(rows)].groupby("group", sort=False):
         factors[str(group)] = {percent: _factor(of_group, percent) for percent in NOMINAL}
     return factors
+
+
+def says_nothing(rows: pd.DataFrame) -> pd.Series:
+    """Which rows are of entities of which nothing was to be expected and nothing came, such as reps who have left.
+
+    Their range of no width holds by itself and says nothing of the others.
+    """
+    empty: pd.Series = (rows["lower_95"] == rows["upper_95"]) & (rows["actual"] == rows["median"])
+    return empty
 
 
 def _factor(rows: pd.DataFrame, percent: int) -> float:

@@ -21,6 +21,9 @@ ODDS_LIMIT = 20.0
 OVER_MODEL = 0.03
 """A single feature that beats the whole model by this much AUC on later rows is suspicious."""
 
+OVER_MODEL_PROBE = "over_model"
+"""Name of the probe that says so. A model that the world has left behind is outdone by honest fields too."""
+
 Severity = Literal["certain", "likely"]
 _DROP = "drop the field, or say in the mapping that it is `known: at_outcome`"
 
@@ -34,7 +37,7 @@ class Finding:
         severity: `certain` stops the training, `likely` warns.
         evidence: One sentence with the figures.
         probe: Which probe: `single_field`, `deciding_value`, `presence`, `meaning`, `fill_switch`, `identifier`,
-            `row_order`, `twins`, `changed_after_closing`, `as_of_ablation`.
+            `row_order`, `twins`, `changed_after_closing`, `as_of_ablation`, `over_model`.
         value: The figure that was tested: an AUC, an odds ratio, a share.
         low: Lower end of its interval at the probe's level, corrected for the number of tests.
         high: Upper end.

@@ -12,7 +12,7 @@ from training.evaluation import auc
 from training.manifest import FeatureEntry
 from training.probes import single
 from training.probes.fields import MISSING, Field, number_field
-from training.probes.findings import OVER_MODEL, Finding, in_order
+from training.probes.findings import OVER_MODEL, OVER_MODEL_PROBE, Finding, in_order
 
 Vector = NDArray[np.float64]
 
@@ -100,7 +100,7 @@ def _over_model(name: str, column: Vector, label: Vector, model_auc: float) -> F
         "likely",
         f"'{name}' alone ranks the outcomes with AUC {alone:.3f}, the whole model only {model_auc:.3f} on the "
         "same rows",
-        "over_model",
+        OVER_MODEL_PROBE,
         value=alone,
         advice="look at when the field is written, and at whether the model was given it rightly",
     )

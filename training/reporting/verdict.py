@@ -6,13 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from training.capacity import CHANCE
+from training.probes.findings import OVER_MODEL_PROBE
 from training.reporting.contents import Against, Answer, Capacity, Leak, SegmentNote, Status, Verdict
 from training.results import Metric
 
 _WELL, _FAIRLY = 0.75, 0.65
 _FEW_OUTCOMES = 100
-# A model that the world has left behind is outdone by honest fields too: that is no sign of a leak.
-_OVER_MODEL = "over_model"
 _GAP_OF_RATE = 0.15
 """A gap between expected and observed rate that is beyond noise and beyond this share of the rate is worth a word."""
 
@@ -56,8 +55,9 @@ def _status(evidence: Evidence, concerns: Sequence[str]) -> Status:
     is_better = _surely_below(const.log_loss)
     if _is_backwards(area):
         return "not ready"
-    if not is_better and (area.low is None or area.low <= 0.5):
-        return "no signal found"
+    if _is_chance(area):
+        # Better probabilities than the base rate's, in an order that tells nothing, are a better guess of the level.
+        return "not ready" if is_better else "no signal found"
     if _surely_above(const.log_loss) or _surely_above(evidence.against[0].log_loss):
         return "not ready"
     if any(leak.severity == "certain" and leak.accepted_by is None for leak in evidence.leaks):
@@ -102,7 +102,7 @@ def _ranking(evidence: Evidence) -> str:
     said = f"{pair} ({_span(area)})"
     if _is_backwards(area):
         return _spaced(f"It ranks {_things(evidence.task)} the wrong way round: {said}; tossing a coin gives 50%.")
-    if area.low is not None and area.low <= 0.5:
+    if _is_chance(area):
         return _spaced(f"It cannot tell {_things(evidence.task)} apart: {said}; tossing a coin gives 50%.")
     return _spaced(f"It ranks {_things(evidence.task)} {how}: {said}.")
 
@@ -158,6 +158,11 @@ def _actions(evidence: Evidence, status: Status) -> list[str]:
     actions = []
     if _is_backwards(evidence.answers[0].figures["auc"]):
         actions.append("Do not work by this score: what it learned has turned round since. Look at the months below.")
+    elif _is_chance(evidence.answers[0].figures["auc"]):
+        actions.append(
+            "Do not work by this score: on the newest rows its order tells nothing. Train again as newer outcomes "
+            "become known."
+        )
     elif status == "ready":
         actions.append("Work by it. The gate compares it with the champion on the same rows before it answers anybody.")
     elif _is_off(evidence) or status == "not ready":
@@ -196,14 +201,19 @@ def _surely_above(metric: Metric) -> bool:
 def _suspects(leaks: Sequence[Leak]) -> tuple[list[str], list[str]]:
     """Fields nobody accepted: those that may know the outcome, and those that only outdo the model on later rows."""
     open_ones = [leak for leak in leaks if leak.accepted_by is None]
-    suspects = list(dict.fromkeys(leak.feature for leak in open_ones if leak.probe != _OVER_MODEL))
-    ahead = [leak.feature for leak in open_ones if leak.probe == _OVER_MODEL and leak.feature not in suspects]
+    suspects = list(dict.fromkeys(leak.feature for leak in open_ones if leak.probe != OVER_MODEL_PROBE))
+    ahead = [leak.feature for leak in open_ones if leak.probe == OVER_MODEL_PROBE and leak.feature not in suspects]
     return suspects, list(dict.fromkeys(ahead))
 
 
 def _is_backwards(area: Metric) -> bool:
     """What went with the outcome once goes against it now."""
     return area.high is not None and area.high < 0.5
+
+
+def _is_chance(area: Metric) -> bool:
+    """The order may well be that of a coin."""
+    return area.low is None or area.low <= 0.5
 
 
 def _things(task: str) -> str:
