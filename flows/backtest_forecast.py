@@ -32,11 +32,12 @@ def backtest_forecast(
         InputError: if the file is no .html.
         TooLittleDataError: if no quarter can be judged.
     """
+    from training.forecast.backtest_asking import backtest_contents
     from training.forecast.backtest_report import backtest_document, write_backtest_report
 
     path = to or platform.workspace.reports / "forecast" / f"backtest-{at:%Y%m%dT%H%M%SZ}.html"
     if path.suffix != ".html":
         raise InputError(f"'{path.name}' is no page", expected="a name that ends in .html", field="to")
-    contents = forecaster.backtest(at, origins=origins)
+    contents = backtest_contents(forecaster, at=at, origins=origins)
     write_backtest_report(contents, path)
     return {**backtest_document(contents), "report": str(path)}

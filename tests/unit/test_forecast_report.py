@@ -13,6 +13,7 @@ import pytest
 from training.forecast.backtest_figures import (
     OURS,
     best_baseline,
+    change_sentences,
     figures_of,
     pinball_loss,
     width_sentences,
@@ -125,6 +126,19 @@ def test_a_miss_without_a_wider_range_is_told_too() -> None:
     (sentence,) = width_sentences(widths(frame, level="company"))
     assert sentence.startswith("It did not widen")
     assert "60% above the forecast, and missed" in sentence
+
+
+def test_origins_that_saw_a_change_are_told_with_their_ranges() -> None:
+    frame = rows(width=[10.0, 10.0, 10.0, 10.0, 30.0])
+    assert change_sentences(frame, level="company") == []
+    frame["times_have_changed"] = frame["origin"] == pd.Timestamp("2025-01-01", tz="UTC")
+    (sentence,) = change_sentences(frame, level="company")
+    assert sentence.startswith("At 1 of 5 origins, first on 2025-01-01, the forecast saw")
+    assert "its 80% ranges were 60% of the forecast there, and 20% at the same distances elsewhere" in sentence
+    (nothing,) = change_sentences(frame.assign(times_have_changed=False), level="company")
+    assert nothing.startswith("At no origin")
+    (always,) = change_sentences(frame.assign(times_have_changed=True), level="company")
+    assert always.endswith("than it had learned.")
 
 
 def test_the_document_holds_verdict_figures_and_origins_and_is_plain_json() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from common.code_version import code_digest
 from common.errors import InputError, NotFoundError
 from common.whole_files import write_whole
-from training.forecast.backtest import PIPELINE_BASELINES, backtest_origins, backtest_pipeline
+from training.forecast.backtest import backtest_origins, backtest_pipeline
 from training.forecast.frame import BottomForecast, summarise
 from training.forecast.history import LEVELS, PipelineHistory, snapshot_moments
 from training.forecast.learning import Learned, WinProbabilities, learn_pipeline
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from common.settings import Settings
     from common.workspace import Workspace
     from features.repository import FeatureRepository
-    from training.forecast.backtest_report import BacktestContents
     from training.registry import ModelRegistry
     from training.results import RegisteredModel
     from warehouse.sources import ForecastProtocol
@@ -87,7 +86,7 @@ class Forecaster:
             )
         self.workspace, self.warehouse, self.protocol, self.settings = workspace, warehouse, protocol, settings
         self.store = ForecastStore(workspace.forecasts)
-        self._repository, self._registry, self._progress = repository, registry, progress
+        self._repository, self._registry, self.progress = repository, registry, progress
         self._learned: dict[datetime, tuple[Learned, tuple[str, ...]]] = {}
 
     @cached_property
@@ -134,9 +133,7 @@ class Forecaster:
         if self.protocol.kind == "series":
             from training.forecast.train_series import train_series
 
-            trained = train_series(
-                self.warehouse, self.protocol, settings=self.settings, at=at, progress=self._progress
-            )
+            trained = train_series(self.warehouse, self.protocol, settings=self.settings, at=at, progress=self.progress)
             return Asked(forecast=trained.forecast, is_stored=False, notes=tuple(trained.warnings))
         bottom = self.make(at, NEUTRAL, ranges=ranges, anew=anew)
         months = self.months(at)
@@ -173,7 +170,7 @@ class Forecaster:
         """What was learned as of a moment, and what a reader should know about it."""
         if at not in self._learned:
             probabilities, notes = self.win_probabilities(at)
-            self._prepare(at)
+            self.prepare(at)
             learned = learn_pipeline(
                 self.history,
                 at=at,
@@ -260,61 +257,13 @@ class Forecaster:
         path = self.workspace.forecasts / "ranges" / f"{digest}.json"
         if path.is_file() and not anew:
             return _with_percents(json.loads(path.read_text(encoding="utf-8")))
-        self._prepare(at, quarters)
-        _, factors = backtest_pipeline(self.history, quarters, until=at, progress=self._progress, **self.options)
+        self.prepare(at, quarters)
+        _, factors = backtest_pipeline(self.history, quarters, until=at, progress=self.progress, **self.options)
         write_whole(path, json.dumps(factors) + "\n")
         return factors
 
-    def backtest(self, at: datetime, *, origins: int) -> BacktestContents:
-        """The forecast judged on rolling origins, as its report takes it.
-
-        Args:
-            at: The moment whose knowledge gives the actual values, UTC.
-            origins: Most quarters to judge.
-
-        Raises:
-            TooLittleDataError: if no quarter can be judged.
-        """
-        from training.forecast.backtest_report import BacktestContents
-
-        if self.protocol.kind == "series":
-            return self._backtest_series(at)
-        quarters = backtest_origins(self.history, until=at, most=origins)
-        self._prepare(at, quarters)
-        rows, _ = backtest_pipeline(
-            self.history, quarters, until=at, within=True, progress=self._progress, **self.options
-        )
-        return BacktestContents(
-            name=self.workspace.name,
-            as_of=at,
-            unit=self.protocol.unit,
-            levels=LEVELS,
-            baselines=PIPELINE_BASELINES,
-            rows=rows,
-            params={"quarters": ", ".join(quarter.name for quarter in quarters), **self.options},
-            notes=(
-                "The open deals' chances come from a small model trained at each origin on outcomes known by then; "
-                "today's deal champion has learned from later ones.",
-            ),
-        )
-
-    def _backtest_series(self, at: datetime) -> BacktestContents:
-        from training.forecast.backtest_report import BacktestContents
-        from training.forecast.train_series import train_series
-
-        trained = train_series(self.warehouse, self.protocol, settings=self.settings, at=at, progress=self._progress)
-        return BacktestContents(
-            name=self.workspace.name,
-            as_of=at,
-            unit=self.protocol.unit,
-            levels=trained.forecast.levels,
-            baselines=tuple(trained.baseline_names),
-            rows=trained.backtest,
-            params=trained.params,
-            notes=(*trained.verdict, *trained.warnings),
-        )
-
-    def _prepare(self, at: datetime, quarters: Sequence[Period] = ()) -> None:
+    def prepare(self, at: datetime, quarters: Sequence[Period] = ()) -> None:
+        """Ask at once for all that a forecast of a moment, and of quarters before it, will ask for."""
         known = self.history.first_known(at)
         if len(known):
             moments = snapshot_moments(at, first=known.min())

@@ -162,6 +162,38 @@ def width_sentences(told: pd.DataFrame) -> list[str]:
     return [text for _, text in sorted(found)]
 
 
+def change_sentences(rows: pd.DataFrame, *, level: str) -> list[str]:
+    """At which origins the forecast said that times had changed, and how wide its ranges were there.
+
+    Args:
+        rows: The backtest; without the column `times_have_changed` there is nothing to say.
+        level: The level whose ranges are compared, the highest.
+    """
+    if "times_have_changed" not in rows:
+        return []
+    told = with_distance(rows)
+    main = told[(told["level"] == level) & (told["grain"] == _longest(told)) & (told["expected"] > 0)]
+    seen = main["times_have_changed"].astype(bool)
+    if not seen.any():
+        return ["At no origin did the forecast see that deals went otherwise than it had learned."]
+    origins = pd.to_datetime(main.loc[seen, "origin"], utc=True)
+    width = (main["upper_80"] - main["lower_80"]) / main["expected"]
+    same = main["weeks_before_end"].isin(main.loc[seen, "weeks_before_end"])
+    sentence = (
+        f"At {origins.nunique()} of {main['origin'].nunique()} origins, first on {origins.min():%Y-%m-%d}, the "
+        "forecast saw that deals went otherwise than it had learned"
+    )
+    if not (same & ~seen).any():
+        return [f"{sentence}."]
+    # Each distance counts alike: near its end a quarter's range is narrow, whatever else.
+    changed, usual = (width[part].groupby(main["weeks_before_end"][part]).mean() for part in (seen, same & ~seen))
+    both = changed.index.intersection(usual.index)
+    return [
+        f"{sentence}; its 80% ranges were {changed[both].mean():.0%} of the forecast there, and "
+        f"{usual[both].mean():.0%} at the same distances elsewhere."
+    ]
+
+
 def pinball_loss(actual: FloatArray, quantile: FloatArray, *, share: float) -> float:
     """Mean pinball loss of a quantile (Koenker and Bassett 1978)."""
     gap = actual - quantile

@@ -19,6 +19,7 @@ from training.forecast.backtest_figures import (
     OURS,
     Figures,
     best_baseline,
+    change_sentences,
     figures_of,
     first_instant,
     width_sentences,
@@ -147,6 +148,7 @@ def _verdict(contents: BacktestContents, figures: Sequence[Figures], told: pd.Da
             line += f"{in_words(best.method)} ({best.wape:.1%})"
         lines.append(line + f"; bias {ours.bias:+.1%}." if ours.bias is not None else line + ".")
     lines += _range_sentences(figures, contents.levels, grain, weeks)
+    lines += change_sentences(contents.rows, level=contents.levels[0])
     lines += width_sentences(told)
     judged = with_distance(contents.rows)
     periods = judged.loc[judged["grain"] == grain, "period"].nunique()
