@@ -172,6 +172,14 @@ def test_several_distances_get_a_plot_and_a_table_of_their_own(tmp_path: Path) -
     assert "company, 9 weeks" in text
 
 
+def test_periods_that_were_all_forecast_at_once_are_judged_together(tmp_path: Path) -> None:
+    frame = rows().assign(origin=pd.Timestamp("2024-01-01", tz="UTC"))
+    told = backtest_document(contents(frame))
+    assert told["verdict"][0].startswith("company, quarters: error 9.4 %")
+    text = write_backtest_report(contents(frame), tmp_path / "b.html").read_text(encoding="utf-8")
+    assert "company, forecast on 2024-01-01" in text
+
+
 def test_cells_say_what_is_not_known() -> None:
     assert (share_cell(None), share_cell(float("nan")), amount_cell(None)) == ("–", "–", "–")
     assert share_cell(0.123, form="+.1f") == "+12.3 %"

@@ -114,16 +114,20 @@ def _pictures(
     top = contents.levels[0]
     rows = with_distance(contents.rows)
     group = rows[(rows["level"] == top) & (rows["grain"] == grain)]
-    shown = weeks if weeks is not None else group["weeks_before_end"].max()
-    same = group[group["weeks_before_end"] == shown].sort_values("period_start")
-    at = told["weeks_before_end"] == shown
+    if group["origin"].nunique() == 1:
+        # One forecast of several periods: they are shown as they follow one another.
+        title, same, widths_shown = f"{top}, forecast on {group['origin'].iloc[0]:%Y-%m-%d}", group, told
+    else:
+        shown = weeks if weeks is not None else group["weeks_before_end"].max()
+        title = f"{top}, forecast {shown} weeks before each {grain}'s end"
+        same, widths_shown = (part[part["weeks_before_end"] == shown] for part in (group, told))
     return {
-        f"{top}, forecast {shown} weeks before each {grain}'s end": origins_plot(
-            same, baselines=contents.baselines, unit=contents.unit, name="origins"
+        title: origins_plot(
+            same.sort_values("period_start"), baselines=contents.baselines, unit=contents.unit, name="origins"
         ),
         "Error by level; lower is better": levels_plot(figures, grain=grain, weeks=weeks, name="levels"),
         "How often the ranges held": coverage_plot(figures, grain=grain, weeks=weeks, name="coverage"),
-        "Width of the range, and the error": width_plot(told[at], name="width"),
+        "Width of the range, and the error": width_plot(widths_shown, name="width"),
         f"{top}: error as the {grain}'s end comes near": distance_plot(
             figures, level=top, grain=grain, name="distance"
         ),
@@ -259,8 +263,12 @@ _MEANING = (
 
 
 def _main_distance(rows: pd.DataFrame, figures: Sequence[Figures]) -> int | None:
-    """The distance that the verdict is about: each period at its first instant; None where there is one only."""
+    """The distance that the verdict is about: each period at its first instant.
+
+    None where there is one distance only, or where all periods were forecast from one origin.
+    """
     has_several = any(one.weeks_before_end is not None and one.grain == "quarter" for one in figures)
+    has_several = has_several and rows["origin"].nunique() > 1
     return first_instant(with_distance(rows), grain="quarter") if has_several else None
 
 
