@@ -96,7 +96,8 @@ def _page(contents: BacktestContents) -> str:
     origins = contents.rows["origin"].nunique()
     parts = [
         f"<header><h1>Backtest of the forecast of {escape(contents.name)}</h1><ul class='said'>{said}</ul>"
-        f"<p class='soft'>{origins} {'origin' if origins == 1 else 'origins'}, each forecast from what was known then; what came is as known on "
+        f"<p class='soft'>{origins} {'origin' if origins == 1 else 'origins'}, each forecast from "
+        "what was known then; what came is as known on "
         f"{contents.as_of:%Y-%m-%d}. Values in {escape(contents.unit)}.</p></header>",
         figures_row(_pictures(contents, figures, told, main, weeks)),
     ]
