@@ -191,15 +191,20 @@ def show_scenarios(
 ) -> None:
     """Show a comparison that was made before."""
     from flows.forecast_screen import print_same, print_scenarios
-    from training.forecast.scenario_store import ScenarioStore, compute_comparison
+    from training.forecast.scenario_store import ScenarioStore, changed_inputs, compute_comparison
 
     platform = _open(source)
     found = ScenarioStore(platform.workspace).get(scenario_id)
     print_scenarios(found)
     if again:
-        anew = _work(platform, "Compute it again", lambda forecaster: compute_comparison(forecaster, found))
-        is_same = anew["digest"] == found["digest"]
-        print_same({"is_same": is_same, "what": f"comparison {scenario_id}", "differences": []})
+
+        def work(forecaster: Any) -> dict[str, Any]:
+            anew = compute_comparison(forecaster, found)
+            is_same = anew["digest"] == found["digest"]
+            changed = [] if is_same else changed_inputs(forecaster, found, anew)
+            return {"is_same": is_same, "what": f"comparison {scenario_id}", "differences": changed}
+
+        print_same(_work(platform, "Compute it again", work))
     _write(found, to)
 
 

@@ -203,7 +203,7 @@ def print_same(found: Mapping[str, Any]) -> None:
     differing = ", ".join(found["differences"])
     console.print(
         f"[red]Not the same:[/] {escape(found['what'])} computed again today"
-        + (f" differs in {escape(differing)}" if differing else ""),
+        + (f" comes out otherwise; other than then: {escape(differing)}" if differing else ""),
         soft_wrap=True,
     )
 

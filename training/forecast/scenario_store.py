@@ -144,11 +144,7 @@ def new_comparison(
     asked = list(scenarios) if scenarios is not None else built_in_scenarios(spreads)
     require_known(asked, reps)
     question = Question(level=level, entity_id=entity, period=wanted, as_of=at)
-    made_from = {
-        "warehouse": forecaster.warehouse.fingerprint(),
-        "code": code_digest(("training",)),
-        **forecaster.options,
-    }
+    made_from = inputs_of(forecaster)
     return {
         "scenario_id": scenarios_id(question, asked, made_from=made_from),
         "status": "waiting",
@@ -165,6 +161,28 @@ def new_comparison(
         "digest": None,
         "notes": [],
     }
+
+
+def inputs_of(forecaster: Forecaster) -> dict[str, Any]:
+    """What a comparison is made from besides its question: the tables' fingerprint, the code's digest, the options."""
+    return {
+        "warehouse": forecaster.warehouse.fingerprint(),
+        "code": code_digest(("training",)),
+        **forecaster.options,
+    }
+
+
+def changed_inputs(forecaster: Forecaster, kept: Mapping[str, Any], anew: Mapping[str, Any]) -> list[str]:
+    """Names of what is another than when a comparison was made, by which it may come out otherwise.
+
+    Args:
+        forecaster: The workspace's forecasts.
+        kept: The comparison as it was kept.
+        anew: The same, computed again.
+    """
+    now = inputs_of(forecaster)
+    found = [name for name, value in kept["made_from"].items() if now.get(name) != value]
+    return found + (["deal model"] if kept.get("deal_model") != anew.get("deal_model") else [])
 
 
 def compute_comparison(
@@ -193,9 +211,17 @@ def compute_comparison(
         progress=progress,
     )
     plain = json.loads(json.dumps(results))
-    _, notes = forecaster.learned(at)
+    learned, notes = forecaster.learned(at)
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
-    return {**document, "status": "done", "problem": None, "scenarios": plain, "digest": digest, "notes": list(notes)}
+    return {
+        **document,
+        "status": "done",
+        "problem": None,
+        "scenarios": plain,
+        "digest": digest,
+        "deal_model": learned.details().get("deal_model_version"),
+        "notes": list(notes),
+    }
 
 
 def _scenarios(document: Mapping[str, Any]) -> list[Scenario]:
