@@ -233,7 +233,7 @@ def test_a_store_that_hangs_is_left_alone_for_a_moment(served: Stand, monkeypatc
         now[0] += 0.5
         raise TimeoutError
 
-    served.engine.cache.clear()
+    served.engine.store.cache.clear()
     monkeypatch.setattr(served.features, "read", hanging)
     for _ in range(3):
         answer = served.client.post("/api/v1/leads/a/score").json()
