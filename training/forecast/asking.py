@@ -24,7 +24,7 @@ from training.forecast.pipeline_baselines import quota_values
 from training.forecast.places import Places, places_of
 from training.forecast.ranges import Factors
 from training.forecast.store import Forecast, ForecastStore
-from training.forecast.train_pipeline import MOST_ORIGINS, N_PATHS, _champion_probabilities, _months
+from training.forecast.train_pipeline import MOST_ORIGINS, N_PATHS, champion_probabilities, months_ahead
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,7 +156,7 @@ class Forecaster:
 
     def months(self, at: datetime) -> range:
         """Numbers of the months that a forecast made at a moment covers."""
-        return _months(at, horizon=self.protocol.horizon)
+        return months_ahead(at, horizon=self.protocol.horizon)
 
     def make(self, at: datetime, levers: Levers, *, ranges: bool = True, anew: bool = False) -> BottomForecast:
         """The forecast's smallest parts with levers, its conformal factors in it; everything is learned once."""
@@ -212,14 +212,14 @@ class Forecaster:
                     f"The deal champion {champion.version} has learned from what came after {at:%Y-%m-%d}, so a small "
                     "model trained on what was known then speaks for the open deals.",
                 )
-        found, notes = _champion_probabilities(self._repository, self.warehouse, self._registry, at=at)
+        found, notes = champion_probabilities(self._repository, self.warehouse, self._registry, at=at)
         return found, tuple(notes)
 
     def _spoken(self, version: str | None, *, at: datetime) -> tuple[WinProbabilities | None, tuple[str, ...]]:
         if version is None:
             return None, ("A small model of open deals, trained for the forecast alone, spoke for them.",)
         spoke = _AsItWas(self._registry, version)
-        found, notes = _champion_probabilities(self._repository, self.warehouse, spoke, at=at)  # type: ignore[arg-type]
+        found, notes = champion_probabilities(self._repository, self.warehouse, spoke, at=at)  # type: ignore[arg-type]
         return found, tuple(notes)
 
     def reps(self, at: datetime) -> pd.DataFrame:

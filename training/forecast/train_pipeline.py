@@ -89,10 +89,10 @@ def train_pipeline(
         history.prepare([*snapshot_moments(at, first=known.min()), *(quarter.start for quarter in quarters), at])
     options: dict[str, Any] = {"season_length": season, "n_paths": N_PATHS, "seed": seed}
     rows, factors = backtest_pipeline(history, quarters, until=at, progress=progress, **options)
-    probabilities, warnings = _champion_probabilities(repository, warehouse, registry, at=at)
+    probabilities, warnings = champion_probabilities(repository, warehouse, registry, at=at)
     if progress is not None:
         progress("forecast", len(quarters), len(quarters))
-    months = _months(at, horizon=protocol.horizon)
+    months = months_ahead(at, horizon=protocol.horizon)
     made = forecast_pipeline(history, at=at, months=months, win_probabilities=probabilities, **options)
     bottom = replace(made.bottom, factors=factors)
     first = month_number(at)
@@ -153,16 +153,27 @@ def past_of(rows: pd.DataFrame, level: str, baselines: tuple[str, ...]) -> dict[
     return {name: float(value) if isinstance(value, float) else value for name, value in found.items()}
 
 
-def _months(at: datetime, *, horizon: int) -> range:
+def months_ahead(at: datetime, *, horizon: int) -> range:
     """From the January of the moment's year to the end of the quarter that holds the horizon's last month."""
     month = month_number(at)
     last = month + max(horizon, _LEAST_MONTHS_AHEAD)
     return range(month // 12 * 12, last // 3 * 3 + 3)
 
 
-def _champion_probabilities(
+def champion_probabilities(
     repository: FeatureRepository, warehouse: Warehouse, registry: ModelRegistry, *, at: datetime
 ) -> tuple[WinProbabilities | None, list[str]]:
+    """What the deal champion says about the deals open at a moment, and what a reader should know of it.
+
+    Args:
+        repository: Features of the open deals.
+        warehouse: The history.
+        registry: Where the champion is found.
+        at: The moment, UTC.
+
+    Returns:
+        None and why, where there is no champion.
+    """
     champion = registry.champion(repository.workspace.model_name("deal"))
     if champion is None:
         return None, [
