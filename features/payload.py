@@ -1,4 +1,4 @@
-"""Payloads: a lead with its events, or a deal with its activities, checked and made into tables."""
+"""Payloads: a lead with its events and activities, or a deal with its activities, checked and made into tables."""
 
 from __future__ import annotations
 
@@ -21,19 +21,24 @@ PAYLOAD_ID = "payload"
 
 @dataclass(frozen=True)
 class _Shape:
-    """How a payload names a thing and what happened with it, and the tables these go to."""
+    """How a payload names a thing and what happened with it (name in the payload and table), and where these go."""
 
     thing: str
     thing_table: str
-    happenings: str
-    happenings_table: str
+    happenings: tuple[tuple[str, str], ...]
     begins: str
     open_statuses: tuple[str, ...]
 
 
 _SHAPES = {
-    "lead_id": _Shape("lead", "leads", "events", "lead_events", "lead_created_at", OPEN_LEAD_STATUSES),
-    "opportunity_id": _Shape("deal", "opportunities", "activities", "activities", "opened_at", ("open",)),
+    "lead_id": _Shape(
+        "lead",
+        "leads",
+        (("events", "lead_events"), ("activities", "activities")),
+        "lead_created_at",
+        OPEN_LEAD_STATUSES,
+    ),
+    "opportunity_id": _Shape("deal", "opportunities", (("activities", "activities"),), "opened_at", ("open",)),
 }
 
 
@@ -42,10 +47,10 @@ def payload_tables(
 ) -> tuple[str, dict[str, pa.Table]]:
     """Check a payload and turn it into canonical tables.
 
-    `lead` (or `deal`) is one record of canonical columns, or a list of its versions; `events` (or `activities`) is a
-    list of records. Without an id the thing is called `payload`; without a status it is new (or open). A version
-    without `event_timestamp` holds from the first contact (or the opening) on; without `created_timestamp` a row was
-    known at once.
+    `lead` (or `deal`) is one record of canonical columns, or a list of its versions; a lead's `events` and the
+    `activities` of either are lists of records. Without an id the thing is called `payload`; without a status it is
+    new (or open). A version without `event_timestamp` holds from the first contact (or the opening) on; without
+    `created_timestamp` a row was known at once.
 
     Args:
         payload: What the caller sent.
@@ -62,22 +67,23 @@ def payload_tables(
     if join_key not in _SHAPES:
         raise InputError(f"Things with the key {join_key} cannot be scored from a payload", expected=", ".join(_SHAPES))
     shape = _SHAPES[join_key]
-    unknown = [name for name in payload if name not in (shape.thing, shape.happenings)]
+    names = (shape.thing, *(name for name, _ in shape.happenings))
+    unknown = [name for name in payload if name not in names]
     if unknown:
-        raise _unknown(unknown[0], (shape.thing, shape.happenings))
+        raise _unknown(unknown[0], names)
     versions = _versions(payload, shape)
     first_id = versions[0][1].get(join_key, PAYLOAD_ID)
     own = dict(extensions).get(shape.thing_table, ())
     things = [_thing_row(record, field, shape, join_key, first_id, at=at, own=own) for field, record in versions]
     identifier = str(things[0][join_key])
-    happenings = [
-        _happening_row(record, f"{shape.happenings}[{place}]", shape, join_key, identifier, place, at=at)
-        for place, record in enumerate(_records(payload.get(shape.happenings, []), shape.happenings))
-    ]
-    return identifier, {
-        shape.thing_table: pa.Table.from_pylist(things, CONTRACTS[shape.thing_table].extended(own).arrow_schema),
-        shape.happenings_table: pa.Table.from_pylist(happenings, CONTRACTS[shape.happenings_table].arrow_schema),
-    }
+    tables = {shape.thing_table: pa.Table.from_pylist(things, CONTRACTS[shape.thing_table].extended(own).arrow_schema)}
+    for name, table in shape.happenings:
+        rows = [
+            _happening_row(record, f"{name}[{place}]", table, join_key, identifier, place, at=at)
+            for place, record in enumerate(_records(payload.get(name, []), name))
+        ]
+        tables[table] = pa.Table.from_pylist(rows, CONTRACTS[table].arrow_schema)
+    return identifier, tables
 
 
 def _versions(payload: Mapping[str, Any], shape: _Shape) -> list[tuple[str, Mapping[str, Any]]]:
@@ -127,11 +133,11 @@ def _thing_row(
 
 
 def _happening_row(
-    record: Mapping[str, Any], field: str, shape: _Shape, join_key: str, identifier: str, place: int, *, at: datetime
+    record: Mapping[str, Any], field: str, table: str, join_key: str, identifier: str, place: int, *, at: datetime
 ) -> dict[str, Any]:
-    contract = CONTRACTS[shape.happenings_table]
+    contract = CONTRACTS[table]
     defaults = {contract.key: f"{PAYLOAD_ID}-{place}", join_key: identifier}
-    row = canonical_row({**defaults, **_without_nulls(record)}, field, shape.happenings_table)
+    row = canonical_row({**defaults, **_without_nulls(record)}, field, table)
     if "event_timestamp" not in row:
         raise _absent(f"{field}.event_timestamp", "when it happened")
     row.setdefault("created_timestamp", row["event_timestamp"])

@@ -179,8 +179,8 @@ class FeatureRepository:
 
         Args:
             service: `lead_score_v1` or `deal_win_v1`.
-            payload: `{"lead": {...}, "events": [...]}` or `{"deal": {...}, "activities": [...]}` in canonical columns;
-                see `features.payload`.
+            payload: `{"lead": {...}, "events": [...], "activities": [...]}`, or `{"deal": {...}, "activities": [...]}`,
+                in canonical columns; see `features.payload`.
             at: The moment of scoring, aware.
 
         Raises:

@@ -95,7 +95,8 @@ class Client:
 
         Args:
             lead_id: Its id.
-            described: `{"lead": {...}, "events": [...]}` to score without the feature store; None: the stored lead.
+            described: `{"lead": {...}, "events": [...], "activities": [...]}` to score without the feature store; None:
+                the stored lead.
 
         Raises:
             ServiceError: if there is no such lead, or the service cannot answer.
@@ -187,7 +188,7 @@ class Client:
             entity_id: The one that levers are valued for; not needed for the company.
             scenarios: Your own; None for optimistic, realistic and pessimistic.
         """
-        question = {"period": period, "level": level, "entity_id": entity_id}
+        question: dict[str, Any] = {"period": period, "level": level, "entity_id": entity_id}
         question |= {} if scenarios is None else {"scenarios": [dict(one) for one in scenarios]}
         return self._ask(ScenarioComparison, "POST", "/api/v1/forecasts/scenarios/model", json=question)
 

@@ -37,6 +37,7 @@ async def score_lead(request: Request, lead_id: Id, payload: LeadPayload | None 
         sent = {
             "lead": history(payload.lead, payload.versions, of_lead),
             "events": [row(event) | of_lead for event in payload.events],
+            "activities": [row(activity) | of_lead for activity in payload.activities],
         }
     return await score_one(request, "lead", lead_id, sent)
 

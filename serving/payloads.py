@@ -64,6 +64,7 @@ def _row_model(
 if TYPE_CHECKING:
     LeadRow: TypeAlias = BaseModel
     LeadEventRow: TypeAlias = BaseModel
+    LeadActivityRow: TypeAlias = BaseModel
     DealRow: TypeAlias = BaseModel
     ActivityRow: TypeAlias = BaseModel
 else:
@@ -72,6 +73,9 @@ else:
     )
     LeadEventRow = _row_model(
         CONTRACTS["lead_events"], name="LeadEventRow", left_out=("event_id", "lead_id"), required=("kind",)
+    )
+    LeadActivityRow = _row_model(
+        CONTRACTS["activities"], name="LeadActivityRow", left_out=("activity_id", "lead_id"), required=("kind",)
     )
     DealRow = _row_model(
         CONTRACTS["opportunities"],
@@ -90,11 +94,14 @@ class LeadPayload(_Body):
     lead: LeadRow | None = Field(None, description="The lead as it is now; leave it out to score the stored lead.")
     versions: list[LeadRow] = Field(default_factory=list, max_length=MAX_EVENTS, description=_EARLIER)
     events: list[LeadEventRow] = Field(default_factory=list, max_length=MAX_EVENTS, description="What it did so far.")
+    activities: list[LeadActivityRow] = Field(
+        default_factory=list, max_length=MAX_EVENTS, description="What your team did with it so far, and its replies."
+    )
 
     @model_validator(mode="after")
     def _events_need_a_lead(self) -> LeadPayload:
-        if (self.events or self.versions) and self.lead is None:
-            raise ValueError("`events` and `versions` need `lead` beside them")
+        if (self.events or self.activities or self.versions) and self.lead is None:
+            raise ValueError("`events`, `activities` and `versions` need `lead` beside them")
         return self
 
 

@@ -19,6 +19,7 @@ settings.load_profile("salience")
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the tests of a file, and all tests of the one world that takes long to make, in one process (`-n 2`)."""
     for item in items:

@@ -84,6 +84,7 @@ def _activities() -> list[dict[str, Any]]:
             n % 70,
             activity_id=str(n),
             opportunity_id=f"D{n % 8}",
+            lead_id=f"L{n % 9}" if n % 2 else None,
             kind=kinds[n % 5],
             direction=("inbound", "outbound", None)[n % 3],
             duration_minutes=n * 1.1,
@@ -204,6 +205,7 @@ def test_a_lead_has_equal_features_in_training_online_and_from_its_payload(repos
         payload = {
             "lead": [each for each in TABLES["leads"] if each["lead_id"] == ids[place]],
             "events": [each for each in TABLES["lead_events"] if each["lead_id"] == ids[place]],
+            "activities": [each for each in TABLES["activities"] if each.get("lead_id") == ids[place]],
         }
         given = repository.from_payload("lead_score_v1", payload, at=NOW)
         for name in names:

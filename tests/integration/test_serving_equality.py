@@ -13,15 +13,15 @@ from serving.client import Client
 from serving.run import running_service
 
 THINGS = {
-    "lead": ("lead_id", "leads", "lead_events", "events", "conversion_probability"),
-    "deal": ("opportunity_id", "opportunities", "activities", "activities", "win_probability"),
+    "lead": ("lead_id", "leads", {"events": "lead_events", "activities": "activities"}, "conversion_probability"),
+    "deal": ("opportunity_id", "opportunities", {"activities": "activities"}, "win_probability"),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["lead", "deal"])
 def test_a_thousand_have_one_score_on_every_path(small_world: SmallWorld, tmp_path: Path, task: str) -> None:
-    key, table, events_table, happenings, probability = THINGS[task]
+    key, table, happenings, probability = THINGS[task]
     ids = open_ids(small_world, task)[:1_000]
     trained = {name: round(value, 6) for name, value in trained_path(small_world, task, ids).items()}
     file, target = tmp_path / "ids.csv", tmp_path / "scores.parquet"
@@ -39,7 +39,8 @@ def test_a_thousand_have_one_score_on_every_path(small_world: SmallWorld, tmp_pa
         for identifier in ids:
             thing, *earlier = known_versions(small_world, table, key, identifier)
             described: dict[str, Any] = {task: thing, "versions": earlier}
-            described[happenings] = known_events(small_world, events_table, key, identifier)
+            for name, events_table in happenings.items():
+                described[name] = known_events(small_world, events_table, key, identifier)
             by_payload[identifier] = getattr(score_one(identifier, described=described), probability)
     import pyarrow.parquet as pq
 

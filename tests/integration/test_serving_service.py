@@ -109,6 +109,7 @@ def test_lead_has_one_score_by_training_path_by_id_and_by_payload(
             "lead": lead,
             "versions": earlier,
             "events": known_events(small_world, "lead_events", "lead_id", identifier),
+            "activities": known_events(small_world, "activities", "lead_id", identifier),
         }
         response = client.post(f"/api/v1/leads/{identifier}/score", json=payload)
         assert response.status_code == 200, response.text

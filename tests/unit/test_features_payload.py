@@ -22,6 +22,7 @@ def test_a_lead_and_its_events_become_canonical_rows() -> None:
     payload = {
         "lead": {**LEAD, "employee_count": 12, "industry": None},
         "events": [{"kind": "page_view", "event_timestamp": "2025-01-02T01:00:00+01:00"}],
+        "activities": [{"kind": "call", "event_timestamp": "2025-01-03", "direction": "inbound"}],
     }
     name, tables = payload_tables(payload, join_key="lead_id", at=day(5))
     (lead,), (event,) = tables["leads"].to_pylist(), tables["lead_events"].to_pylist()
@@ -29,6 +30,8 @@ def test_a_lead_and_its_events_become_canonical_rows() -> None:
     assert (lead["status"], lead["employee_count"], lead["industry"]) == ("new", 12, None)
     assert lead["event_timestamp"] == lead["created_timestamp"] == day(0)
     assert (event["lead_id"], event["event_timestamp"]) == ("L1", day(1))
+    (activity,) = tables["activities"].to_pylist()
+    assert (activity["lead_id"], activity["opportunity_id"], activity["event_timestamp"]) == ("L1", None, day(2))
 
 
 def test_a_deal_may_come_as_its_versions() -> None:
@@ -46,7 +49,7 @@ def test_a_deal_may_come_as_its_versions() -> None:
         ({"lead": []}, "lead", "empty list"),
         ({"lead": 3}, "lead", "not a list of records"),
         ({"lead": [3]}, "lead[0]", "not a record"),
-        ({**_lead(), "activities": []}, "activities", "no field 'activities'"),
+        ({**_lead(), "tasks": []}, "tasks", "no field 'tasks'"),
         (_lead(shoe_size=3), "lead.shoe_size", "no field 'lead.shoe_size'"),
         ({"lead": {"lead_id": "L1"}}, "lead.lead_created_at", "missing"),
         (_lead(lead_created_at="yesterday"), "lead.lead_created_at", "not a day or time"),
