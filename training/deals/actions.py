@@ -11,7 +11,7 @@ that go well also get meetings.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from training.deals.columns import NO_VALUE, numbers, texts
 from training.deals.outcomes import Outcomes
+from training.deals.things import THINGS, Thing, has_thing
 from training.encoding import encode_columns
 from training.linear import fit_linear
 from training.manifest import FeatureEntry
@@ -40,87 +41,6 @@ _WATCHED_SHARE = 0.9
 _FALSE_ALARMS = 0.05
 _RIDGE = {"ridge_rows": 30.0, "lasso_rows": 1.0, "segments": 0}
 ANY_STAGE = ""
-
-
-@dataclass(frozen=True)
-class Thing:
-    """Something that a salesperson can bring about.
-
-    Args:
-        name: Short name.
-        advice: What to do, in words.
-        reads: Features that tell whether it is there; all of them must be among the model's.
-        about: Features that are about it, besides those: not part of the chance apart from it.
-        has: Whether it is there, from the columns in `reads`; a missing value is NaN.
-    """
-
-    name: str
-    advice: str
-    reads: tuple[str, ...]
-    about: tuple[str, ...]
-    has: Callable[..., NDArray[np.bool_]]
-
-
-def _at_least(count: float) -> Callable[[Vector], NDArray[np.bool_]]:
-    return lambda values: np.asarray(np.nan_to_num(values, nan=0.0) >= count)
-
-
-def _at_most(count: float) -> Callable[[Vector], NDArray[np.bool_]]:
-    return lambda values: np.asarray(np.nan_to_num(values, nan=np.inf) <= count)
-
-
-THINGS: tuple[Thing, ...] = (
-    Thing(
-        "next step",
-        "agree a next step with a date",
-        ("days_to_next_step",),
-        ("is_next_step_overdue", "days_since_next_step_set", "count_next_step_changes"),
-        lambda days: np.asarray(np.nan_to_num(days, nan=-1.0) >= 0),
-    ),
-    Thing(
-        "meeting",
-        "hold a meeting",
-        ("count_meeting_30d",),
-        ("days_since_last_meeting", "meeting_minutes_30d"),
-        _at_least(1),
-    ),
-    Thing("demo", "show the product", ("count_demo_30d",), ("days_since_last_demo",), _at_least(1)),
-    Thing(
-        "decision maker",
-        "get in touch with an executive or vice president",
-        ("count_senior_contacts_30d",),
-        ("count_senior_contacts", "share_senior_contacts", "days_since_senior_contact"),
-        _at_least(1),
-    ),
-    Thing(
-        "second contact",
-        "involve a second person of the customer",
-        ("count_contacts_90d",),
-        ("count_contacts", "count_new_contacts_30d", "max_participants_90d"),
-        _at_least(2),
-    ),
-    Thing(
-        "customer's answer",
-        "get an answer from the customer",
-        ("days_since_last_inbound",),
-        ("count_inbound_30d", "share_inbound_90d", "mean_hours_to_answer_90d", "count_unanswered_mails"),
-        _at_most(14),
-    ),
-    Thing(
-        "recent activity",
-        "take the deal up again",
-        ("days_since_last_activity",),
-        ("count_activities_7d", "count_activities_30d", "change_activities_30d", "count_activity_days_30d"),
-        _at_most(7),
-    ),
-    Thing(
-        "prompt answers",
-        "answer the customer within a working day",
-        ("mean_hours_to_our_answer_90d",),
-        (),
-        _at_most(24),
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -204,11 +124,6 @@ def learn_associations(
             if one is not None and one.low > 0:
                 found.append(one)
     return tuple(found)
-
-
-def has_thing(thing: Thing, *, columns: Columns, count: int) -> NDArray[np.bool_]:
-    """Whether each row has the thing."""
-    return np.asarray(thing.has(*(numbers(columns, name, count) for name in thing.reads)), dtype=bool)
 
 
 def _settled(
@@ -347,30 +262,40 @@ def suggest(
     things = [thing for thing in THINGS if thing.name in known and all(name in columns for name in thing.reads)]
     if not things or not count:
         return found
-    stages, inverse = np.unique(np.array(texts(columns, "stage", count)), return_inverse=True)
-    gains = np.full((len(things), count), -np.inf)
-    chosen: list[list[Association | None]] = []
+    stages, stage = np.unique(np.array(texts(columns, "stage", count)), return_inverse=True)
+    held = [[known[thing.name].get(name) or known[thing.name].get(ANY_STAGE) for name in stages] for thing in things]
     odds = np.log(np.clip(probability, 1e-9, 1 - 1e-9)) - np.log1p(-np.clip(probability, 1e-9, 1 - 1e-9))
-    for number, thing in enumerate(things):
-        per_stage = [known[thing.name].get(stage) or known[thing.name].get(ANY_STAGE) for stage in stages.tolist()]
-        chosen.append(per_stage)
-        steps = np.array([np.nan if one is None else one.log_odds for one in per_stage])[inverse]
-        lacks = ~has_thing(thing, columns=columns, count=count) & np.isfinite(steps)
-        gains[number] = np.where(lacks, _raised(odds, np.nan_to_num(steps)) - probability, -np.inf)
-    order = np.argsort(-gains, axis=0, kind="stable")[:top]
-    for row in range(count):
-        for number in order[:, row].tolist():
-            one = chosen[number][inverse[row]]
-            if gains[number, row] > 0 and one is not None:
-                found[row].append(_told(things[number], one, float(odds[row]), float(probability[row])))
+    gains = {name: _gains(held, name, stage, odds, probability) for name in ("low", "log_odds", "high")}
+    lacks = np.array([~has_thing(thing, columns=columns, count=count) for thing in things])
+    rank = np.where(lacks & np.isfinite(gains["log_odds"]), gains["log_odds"], -np.inf)
+    told = [[_told(thing, one) for one in row] for thing, row in zip(things, held, strict=True)]
+    for place in np.argsort(-rank, axis=0, kind="stable")[:top]:
+        rows = np.flatnonzero(rank[place, np.arange(count)] > 0)
+        chosen = place[rows]
+        ends = (np.round(gains[name][chosen, rows], 4).tolist() for name in ("log_odds", "low", "high"))
+        for row, number, of, gain, low, high in zip(
+            rows.tolist(), chosen.tolist(), stage[rows].tolist(), *ends, strict=True
+        ):
+            found[row].append({**told[number][of], "gain": gain, "gain_low": low, "gain_high": high})
     return found
 
 
-def _raised(odds: Any, step: Any) -> Any:
-    return 1.0 / (1.0 + np.exp(-(odds + step)))
+def _gains(
+    held: Sequence[Sequence[Association | None]],
+    end: str,
+    stage: NDArray[np.int64],
+    odds: Vector,
+    probability: Vector,
+) -> Vector:
+    """What each thing would add to each deal's probability, shape (n_things, n_deals); NaN where nothing is known."""
+    steps = np.array([[np.nan if one is None else getattr(one, end) for one in row] for row in held])
+    return np.asarray(1.0 / (1.0 + np.exp(-(odds + steps[:, stage]))) - probability)
 
 
-def _told(thing: Thing, one: Association, odds: float, probability: float) -> dict[str, Any]:
+def _told(thing: Thing, one: Association | None) -> dict[str, Any]:
+    """What is said of a thing to every deal of a stage; the gains, which differ, have their places."""
+    if one is None:
+        return {}
     where = "" if one.stage in (ANY_STAGE, NO_VALUE) else f" in stage {one.stage}"
     text = (
         f"{thing.advice}: like deals{where} that had this were won in {100 * one.rate_with:.0f} % of the cases, those "
@@ -379,9 +304,9 @@ def _told(thing: Thing, one: Association, odds: float, probability: float) -> di
     return {
         "action": thing.name,
         "text": text,
-        "gain": round(float(_raised(odds, one.log_odds)) - probability, 4),
-        "gain_low": round(float(_raised(odds, one.low)) - probability, 4),
-        "gain_high": round(float(_raised(odds, one.high)) - probability, 4),
+        "gain": 0.0,
+        "gain_low": 0.0,
+        "gain_high": 0.0,
         "deals_with": one.deals_with,
         "deals_without": one.deals_without,
     }

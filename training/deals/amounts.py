@@ -70,21 +70,32 @@ class Amounts:
         """
         amount = numbers(columns, AMOUNT, count)
         has_amount = amount > 0
-        ratios = [
-            self.cells.get(cell) or self.cells.get(stage) or self.overall for stage, cell in _cells(columns, count)
-        ]
-        expected = amount * np.array([ratio.mean for ratio in ratios])
-        low = amount * np.array([ratio.quantiles[0] for ratio in ratios])
-        high = amount * np.array([ratio.quantiles[2] for ratio in ratios])
-        for row in np.flatnonzero(~has_amount).tolist():
-            low[row], expected[row], high[row] = self._typical(columns, row)
+        cells, cell = np.unique(_cells(columns, count)[1], return_inverse=True)
+        ratios = [self.cells.get(name) or self.cells.get(name.rpartition("|")[0]) or self.overall for name in cells]
+        expected, low, high = (
+            amount * np.array(of, dtype=np.float64)[cell]
+            for of in (
+                [ratio.mean for ratio in ratios],
+                [ratio.quantiles[0] for ratio in ratios],
+                [ratio.quantiles[2] for ratio in ratios],
+            )
+        )
+        without = np.flatnonzero(~has_amount)
+        if len(without):
+            low[without], expected[without], high[without] = self._typical(columns, without, count).T
         return expected, low, high
 
-    def _typical(self, columns: Mapping[str, Sequence[Any]], row: int) -> tuple[float, float, float]:
-        for name in _segment_names(columns, row):
-            if name in self.typical:
-                return self.typical[name].quantiles
-        return (np.nan, np.nan, np.nan)
+    def _typical(self, columns: Mapping[str, Sequence[Any]], rows: NDArray[np.int64], count: int) -> Vector:
+        """Quantiles of what was won in the segments of some rows, shape (len(rows), 3)."""
+        values = [texts(columns, name, count) for name in SEGMENTS]
+        code = np.array([np.unique(each, return_inverse=True)[1][rows] for each in values])
+        _, first, inverse = np.unique(code, axis=1, return_index=True, return_inverse=True)
+        nothing = Typical((np.nan, np.nan, np.nan), 0)
+        found = [
+            next((self.typical[name] for name in _segment_names(columns, row) if name in self.typical), nothing)
+            for row in rows[first].tolist()
+        ]
+        return np.array([each.quantiles for each in found])[inverse.reshape(-1)]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -126,10 +137,10 @@ def learn_amounts(
     overall = _learn_ratio(ratio[usable], entity[usable], None)
     cells: dict[str, Ratio] = {}
     for place in (0, 1):  # stages first: what a cell lacks comes from its stage
-        label = np.array([pair[place] for pair in names])
+        label = names[place]
         for name in np.unique(label[usable]).tolist():
             chosen = usable & (label == name)
-            parent = cells.get(name.split("|")[0], overall)
+            parent = cells.get(name.rpartition("|")[0], overall)
             found = _learn_ratio(ratio[chosen], entity[chosen], parent)
             if found.deals >= _LEAST_DEALS:
                 cells[name] = found
@@ -176,14 +187,11 @@ def _learn_typical(
     }
 
 
-def _cells(columns: Mapping[str, Sequence[Any]], count: int) -> list[tuple[str, str]]:
+def _cells(columns: Mapping[str, Sequence[Any]], count: int) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
     """Stage, and stage with whether the amount was changed, of each row."""
     changed = np.nan_to_num(numbers(columns, CHANGES, count), nan=0.0) > 0
-    stages = texts(columns, "stage", count)
-    return [
-        (stage, f"{stage}|{'changed' if was else 'unchanged'}")
-        for stage, was in zip(stages, changed.tolist(), strict=True)
-    ]
+    stages = np.array(texts(columns, "stage", count), dtype=np.str_)
+    return stages, np.char.add(stages, np.where(changed, "|changed", "|unchanged"))
 
 
 def _segment_names(columns: Mapping[str, Sequence[Any]], row: int) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from training.attribution import Attribution, Columns, load_attribution, write_tables
-from training.deals.model import CompetingRisks, LogOdds, as_competing_risks
+from training.deals.model import CompetingRisks, LogOdds, as_competing_risks, in_telling_periods
 from training.deals.periods import PERIOD, every_period
 from training.manifest import FeatureEntry
 from training.models import Matrix, Model
@@ -78,8 +78,11 @@ class DealAttribution:
         found = np.empty((len(matrix), self.means[0].shape[1] - 1))
         for start in range(0, len(matrix), _CHUNK_DEALS):
             rows = slice(start, start + _CHUNK_DEALS)
-            expanded = every_period(matrix[rows])
-            found[rows] = self.model.combine(
-                answers.take(rows), self.closing.columns(expanded), self.winning.columns(expanded), means=self.means
-            )[:, :-1]
+            expanded, some = every_period(matrix[rows]), answers.take(rows)
+            weights = self.model.weights(some)
+            closing, winning = (
+                in_telling_periods(mean, expanded, weight, part.columns)
+                for part, mean, weight in zip((self.closing, self.winning), self.means, weights, strict=True)
+            )
+            found[rows] = self.model.combine(some, closing, winning, means=self.means, weights=weights)[:, :-1]
         return found

@@ -7,7 +7,7 @@ of model, with a calibration of its own. The margin is the logit of P(won ever),
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -151,14 +151,24 @@ class CompetingRisks:
         for start in range(0, len(matrix), _CHUNK_EXPLAINED):
             rows = slice(start, start + _CHUNK_EXPLAINED)
             expanded, answers = every_period(matrix[rows]), self.log_odds(matrix[rows], threads=threads)
+            weights = self.weights(answers)
             closing, winning = (
-                _telling_contributions(part, expanded, weight, threads=threads)
-                for part, weight in zip(parts, self._weights(answers), strict=True)
+                in_telling_periods(part.mean, expanded, weight, _explainer(part.model, threads=threads))
+                for part, weight in zip(parts, weights, strict=True)
             )
-            found[rows] = self.combine(answers, closing, winning, means=(self.closing.mean, self.winning.mean))
+            means = (self.closing.mean, self.winning.mean)
+            found[rows] = self.combine(answers, closing, winning, means=means, weights=weights)
         return found
 
-    def combine(self, answers: LogOdds, closing: Matrix, winning: Matrix, *, means: tuple[Matrix, Matrix]) -> Matrix:
+    def combine(
+        self,
+        answers: LogOdds,
+        closing: Matrix,
+        winning: Matrix,
+        *,
+        means: tuple[Matrix, Matrix],
+        weights: tuple[Matrix, Matrix],
+    ) -> Matrix:
         """Contributions to the logit of P(won ever) from those to the two models' log-odds.
 
         Args:
@@ -167,13 +177,13 @@ class CompetingRisks:
                 sums over some of them; the last column is the period's own.
             winning: The same for the log-odds of being won.
             means: Mean contributions by period of the average deal, shape (N_PERIODS, n_columns + 1) each.
+            weights: What `weights` gives for the answers.
 
         Returns:
             Shape (n_deals, n_columns + 1); the last column is the average deal's logit.
         """
         bases = (self.closing.base, self.winning.base)
         raws, odds = (answers.closing_raw, answers.winning_raw), (answers.closing, answers.winning)
-        weights = self._weights(answers)
         count, width = len(raws[0]), closing.shape[1] - 1
         total = np.zeros((count, width))
         for index, (part, parts) in enumerate(((self.closing, closing), (self.winning, winning))):
@@ -186,7 +196,7 @@ class CompetingRisks:
         exact = logit_won(*odds) - average
         return np.column_stack([share_out(total, exact), np.full(count, average)])
 
-    def _weights(self, answers: LogOdds) -> tuple[Matrix, Matrix]:
+    def weights(self, answers: LogOdds) -> tuple[Matrix, Matrix]:
         """What a change of the raw log-odds of ending, and of being won, adds to the logit of P(won ever)."""
         gradients = mean_gradients(answers.closing, answers.winning, base=(self.closing.base, self.winning.base))
         return (
@@ -211,16 +221,29 @@ class CompetingRisks:
         (folder / MODEL_FILE).write_text(json.dumps(values) + "\n", encoding="utf-8")
 
 
-def _telling_contributions(part: Part, expanded: Matrix, weight: Matrix, *, threads: int) -> Matrix:
+def _explainer(model: Model, *, threads: int) -> Callable[[Matrix], Matrix]:
+    def explain(rows: Matrix) -> Matrix:
+        return model.contributions(rows, threads=threads)[:, :-1]
+
+    return explain
+
+
+def in_telling_periods(mean: Matrix, expanded: Matrix, weight: Matrix, explain: Callable[[Matrix], Matrix]) -> Matrix:
     """Contributions to a part's log-odds in the periods that tell in a deal; elsewhere the average deal's.
 
-    Shapley values are dear, and most deals end within few of the periods.
+    Contributions are dear, and most deals end within few of the periods.
+
+    Args:
+        mean: The average deal's by period, shape (N_PERIODS, n_columns).
+        expanded: Deals with all periods, shape (n_deals * N_PERIODS, n_features + 1).
+        weight: What each period tells, shape (n_deals, N_PERIODS).
+        explain: Contributions of expanded rows by column.
     """
-    found = np.tile(part.mean, (len(weight), 1))
+    found = np.tile(mean, (len(weight), 1))
     sizes = np.abs(weight)
     telling = np.flatnonzero((sizes >= _TELLING * sizes.sum(axis=1, keepdims=True)).reshape(-1))
     if len(telling):
-        found[telling] = part.model.contributions(expanded[telling], threads=threads)[:, :-1]
+        found[telling] = explain(expanded[telling])
     return found
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
+from common.clock import utc
 from training.attribution import Attribution
 from training.deals.actions import suggest
 from training.deals.attribution import DealAttribution
@@ -21,6 +22,7 @@ from training.scorer import Scorer
 
 MONTHS_SHOWN = 12
 _CLOSE_DATE = "days_to_close_date"
+_MICROSECONDS = 86_400e6
 
 
 class DealScorer(Scorer):
@@ -127,17 +129,25 @@ class DealScorer(Scorer):
 
 
 def _names(codes: Matrix, entry: FeatureEntry) -> list[str | None]:
-    names = [*entry.categories, None]
-    return [names[int(code)] if code == code and 0 <= code < len(entry.categories) else None for code in codes.tolist()]
+    names = np.array([*entry.categories, None], dtype=object)
+    is_known = (codes >= 0) & (codes < len(entry.categories))
+    found: list[str | None] = names[np.where(is_known, codes, len(entry.categories)).astype(np.int64)].tolist()
+    return found
 
 
-def _rounded(values: Matrix) -> list[float | None]:
-    return [None if value != value else round(value, 6) for value in values.tolist()]
+def _rounded(values: Matrix, digits: int = 6) -> list[float | None]:
+    rounded: list[float | None] = np.round(values, digits).tolist()
+    for place in np.flatnonzero(np.isnan(values)).tolist():
+        rounded[place] = None
+    return rounded
 
 
 def _money(values: Matrix) -> list[float | None]:
-    return [None if value != value else round(value, 2) for value in values.tolist()]
+    return _rounded(values, 2)
 
 
 def _days(at: datetime, ahead: Matrix) -> list[str]:
-    return [(at + timedelta(days=days)).date().isoformat() for days in np.round(ahead, 3).tolist()]
+    begins = np.datetime64(utc(at).replace(tzinfo=None), "us")
+    moments = begins + np.rint(np.round(ahead, 3) * _MICROSECONDS).astype("timedelta64[us]")
+    days: list[str] = np.datetime_as_string(moments, unit="D").tolist()
+    return days
