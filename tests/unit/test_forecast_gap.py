@@ -11,6 +11,7 @@ import pytest
 
 from training.forecast.gap import learn_rates, pipeline_gap
 from training.forecast.periods import parse_period
+from training.forecast.states import Places, States
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -60,8 +61,10 @@ class History:
     def deals(self, at: datetime) -> pd.DataFrame:
         return self._frame[["opportunity_id", "status", "rep_id", "amount_usd"]].assign(stage="Proposal")
 
-    def open_deals(self, at: datetime) -> pd.DataFrame:
-        return self.deals(at).query("status == 'open'")
+    def open_states(self, moments: list[datetime]) -> tuple[States, list[Places]]:
+        rows = self.deals(moments[0]).query("status == 'open'").reset_index(drop=True)
+        always = np.zeros(len(rows), dtype=np.int64)
+        return States(rows=rows, since=always, until=always + 1), [np.arange(len(rows)) for _ in moments]
 
     def first_known(self, at: datetime) -> pd.Series:
         return self._frame.set_index("opportunity_id")["since"]

@@ -4,29 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
 from common.errors import TooLittleDataError
 from training.forecast.periods import month_number, month_start
+from training.forecast.states import DEAL_COLUMNS, Places, States, deal_frame, has_ties, read_states
 
-DEAL_COLUMNS = (
-    "opportunity_id",
-    "status",
-    "stage",
-    "rep_id",
-    "amount_usd",
-    "close_date",
-    "forecast_category",
-    "opened_at",
-    "crm_probability",
-    "next_step_date",
-    "competitor",
-    "product_id",
-    "source",
-    "deal_type",
-)
 SALES_KINDS = ("booking", "expansion")
 UNASSIGNED = "unassigned"
 COMPANY = "company"
@@ -50,7 +36,8 @@ class PipelineHistory:
 
     def __init__(self, tables: dict[str, Any]) -> None:
         self._tables = tables
-        self._open: dict[datetime, pd.DataFrame] = {}
+        self._open: dict[datetime, Places] = {}
+        self._states: States | None = None
         self._cache: dict[tuple[str, datetime], pd.DataFrame] = {}
         empty = [name for name in _NEEDED if tables[name].limit(1).count().execute() == 0]
         if empty:
@@ -62,47 +49,39 @@ class PipelineHistory:
 
     def prepare(self, moments: Sequence[datetime]) -> None:
         """Ask for the open deals' states at many moments in one query."""
-        from warehouse.as_known import version_number
-        from warehouse.contracts import CONTRACTS
-
         missing = sorted(set(moments) - set(self._open))
         if not missing:
             return
-        import ibis
-
-        deals = self._tables["opportunities"]
-        times = ibis.memtable(pd.DataFrame({"as_of": pd.to_datetime(missing, utc=True).astype("datetime64[us, UTC]")}))
-        times = times.cast({"as_of": deals.event_timestamp.type()})
-        # A version is the newest known from when it is known itself until any later one is.
-        ranked = deals.mutate(
-            _rank=version_number(deals, CONTRACTS["opportunities"]),
-            _from=ibis.greatest(deals.event_timestamp, deals.created_timestamp),
-        )
-        following = ibis.window(group_by="opportunity_id", order_by="_rank", following=(1, None))
-        spans = ranked.mutate(_until=ranked._from.min().over(following))
-        spans = spans.filter(spans.status == "open", ~spans.is_deleted.fill_null(False))
-        known = [spans._from <= times.as_of, spans._until.isnull() | (spans._until > times.as_of)]
-        frame: pd.DataFrame = spans.join(times, known).select("as_of", *DEAL_COLUMNS).execute()
-        by_moment = dict(tuple(frame.groupby("as_of", sort=False)))
-        for moment in missing:
-            state = by_moment.get(pd.Timestamp(moment), frame.iloc[:0])
-            self._open[moment] = _tidy(state.drop(columns="as_of"))
+        found = read_states(self._tables["opportunities"], missing, ties=self._has_ties)
+        # Rows asked for before keep their places.
+        before = 0 if self._states is None else len(self._states.rows)
+        self._states = found if self._states is None else self._states.followed_by(found)
+        self._open.update({moment: found.places(moment) + before for moment in missing})
 
     def open_deals(self, at: datetime) -> pd.DataFrame:
         """State of every deal that was open as known at `at`, as `deals` gives it."""
-        self.prepare([at])
-        return self._open[at]
+        states, (places,) = self.open_states([at])
+        return states.rows.take(places).reset_index(drop=True)
+
+    def open_states(self, moments: Sequence[datetime]) -> tuple[States, list[Places]]:
+        """Versions of deals, and for each moment the places of those open then, in the order of their ids."""
+        self.prepare(moments)
+        if self._states is None:
+            raise ValueError("At least one moment is needed.")
+        return self._states, [self._open[moment] for moment in moments]
+
+    @cached_property
+    def _has_ties(self) -> bool:
+        return has_ties(self._tables["opportunities"])
 
     def deals(self, at: datetime) -> pd.DataFrame:
         """State of every deal as known at `at`, sorted by id; columns `DEAL_COLUMNS`, dates as plain days."""
-        from warehouse.as_known import newest_versions
-        from warehouse.contracts import CONTRACTS
+        return self._ask("deals", at, lambda: self._deals(at, DEAL_COLUMNS))
 
-        def ask() -> pd.DataFrame:
-            known = newest_versions(self._tables["opportunities"], CONTRACTS["opportunities"], at)
-            return _tidy(known.select(*DEAL_COLUMNS).filter(known.status.notnull()).execute())
-
-        return self._ask("deals", at, ask)
+    def owners(self, at: datetime) -> pd.DataFrame:
+        """Of every deal as known at `at`, by opportunity_id: `status`, `rep_id`. Much less to read than `deals`."""
+        columns = ("opportunity_id", "status", "rep_id")
+        return self._ask("owners", at, lambda: self._deals(at, columns).set_index("opportunity_id"))
 
     def outcomes(self, at: datetime) -> pd.DataFrame:
         """When each deal that was decided as known at `at` was decided, by opportunity_id: `status`, `decided_at`."""
@@ -111,9 +90,9 @@ class PipelineHistory:
         def ask() -> pd.DataFrame:
             rows = visible(self._tables["opportunities"], at)
             decided = rows.filter(rows.status.isin(["won", "lost"]))
-            first = decided.group_by("opportunity_id", "status").agg(decided_at=decided.event_timestamp.min()).execute()
-            state = self.deals(at)[["opportunity_id", "status"]]
-            kept = state.merge(first, on=["opportunity_id", "status"], how="inner")
+            first = decided.group_by("opportunity_id", "status").agg(decided_at=decided.event_timestamp.min())
+            state = self.owners(at)["status"].reset_index()
+            kept = state.merge(deal_frame(first.to_pyarrow()), on=["opportunity_id", "status"], how="inner")
             return kept.set_index("opportunity_id").sort_index()
 
         return self._ask("outcomes", at, ask)
@@ -127,8 +106,8 @@ class PipelineHistory:
 
             rows = visible(self._tables["opportunities"], at)
             since = ibis.greatest(rows.event_timestamp, rows.created_timestamp).min()
-            found: pd.DataFrame = rows.group_by("opportunity_id").agg(since=since).execute()
-            return found.set_index("opportunity_id").sort_index()
+            found = rows.group_by("opportunity_id").agg(since=since).order_by("opportunity_id")
+            return deal_frame(found.to_pyarrow()).set_index("opportunity_id")
 
         return self._ask("first_known", at, ask)["since"]
 
@@ -178,6 +157,14 @@ class PipelineHistory:
         """Quotas as known at `at`; empty where the source has none."""
         return self._ask("quotas", at, lambda: self._newest("quotas", at, ["quota_id"]))
 
+    def _deals(self, at: datetime, columns: Sequence[str]) -> pd.DataFrame:
+        from warehouse.as_known import newest_versions
+        from warehouse.contracts import CONTRACTS
+
+        known = newest_versions(self._tables["opportunities"], CONTRACTS["opportunities"], at)
+        rows = known.filter(known.status.notnull()).select(*columns).order_by("opportunity_id")
+        return deal_frame(rows.to_pyarrow())
+
     def _newest(self, table: str, at: datetime, order: list[str]) -> pd.DataFrame:
         from warehouse.as_known import newest_versions
         from warehouse.contracts import CONTRACTS
@@ -189,11 +176,6 @@ class PipelineHistory:
         if (what, at) not in self._cache:
             self._cache[what, at] = ask()
         return self._cache[what, at]
-
-
-def _tidy(deals: pd.DataFrame) -> pd.DataFrame:
-    days = {name: pd.to_datetime(deals[name]) for name in ("close_date", "next_step_date")}
-    return deals.assign(**days).sort_values("opportunity_id").reset_index(drop=True)
 
 
 def booked_by_deal(transactions: pd.DataFrame) -> pd.DataFrame:

@@ -83,8 +83,9 @@ def stage_win_rates(history: PipelineHistory, *, at: datetime, moments: Sequence
         Rates by stage, and the rate of all.
     """
     outcomes = history.outcomes(at)
-    seen = pd.concat([history.open_deals(moment) for moment in moments], ignore_index=True)
-    seen = seen.drop_duplicates(["opportunity_id", "stage"])
+    states, places = history.open_states(moments)
+    ever = np.unique(np.concatenate(places))
+    seen = states.rows[["opportunity_id", "stage"]].take(ever).drop_duplicates()
     seen = seen.join(outcomes["status"].rename("outcome"), on="opportunity_id", how="inner")
     won = (seen["outcome"] == "won").astype(float)
     overall = float(won.mean()) if len(won) else 0.0

@@ -54,22 +54,28 @@ def learn_from(history: PipelineHistory, *, at: datetime, seed: int) -> tuple[pd
             got=f"{len(outcomes)}",
             next_step="load more history",
         )
-    rows = pd.concat([_seen(history, moment, at=at) for moment in [*moments, at]], ignore_index=True)
-    code, ids = pd.factorize(rows["opportunity_id"], sort=True)
-    is_now = (rows["moment"] == pd.Timestamp(at)).to_numpy()
-    is_learned = _sample(len(ids), share=_MOST_ROWS / max(int((~is_now).sum()), 1), seed=seed)
+    all_moments = [*moments, at]
+    states, places = history.open_states(all_moments)
+    number = states.deal
+    # Numbers of the deals met, in the order of their ids, so that the same deals are drawn whatever else is known.
+    met = np.unique(number[np.concatenate(places)])
+    counted = sum(len(place) for place in places[:-1])
+    is_learned = np.zeros(int(number.max(initial=-1)) + 1, dtype=bool)
+    is_learned[met] = _sample(len(met), share=_MOST_ROWS / max(counted, 1), seed=seed)
     # What is open now needs its own past, whether it is learned from or not.
     is_needed = is_learned.copy()
-    is_needed[code[is_now]] = True
-    rows, code, is_now = rows[is_needed[code]], code[is_needed[code]], is_now[is_needed[code]]
+    is_needed[number[places[-1]]] = True
+    places = [place[is_needed[number[place]]] for place in places]
+    seen = [_seen(states.rows.take(place), moment, at=at) for place, moment in zip(places, all_moments, strict=True)]
+    rows, code = pd.concat(seen, ignore_index=True), number[np.concatenate(places)]
+    is_now = np.arange(len(rows)) >= len(rows) - len(places[-1])
     rows = rows.join(_so_far(rows, code))
     past = rows[~is_now & is_learned[code]].reset_index(drop=True)
     now = rows[is_now].sort_values("opportunity_id").reset_index(drop=True)
     return _with_outcomes(past, outcomes, booked_by_deal(history.transactions(at))), now
 
 
-def _seen(history: PipelineHistory, moment: datetime, *, at: datetime) -> pd.DataFrame:
-    deals = history.open_deals(moment)
+def _seen(deals: pd.DataFrame, moment: datetime, *, at: datetime) -> pd.DataFrame:
     number = month_number(moment)
     return deals.assign(
         due=due_bucket(deals["close_date"], at=pd.Timestamp(moment)),
