@@ -1,21 +1,24 @@
-"""Forecasting methods for one series that compete by their errors on rolling origins."""
+"""Forecasting methods for series, whose weights follow from their errors on rolling origins."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from common.errors import TooLittleDataError
+from training.forecast.global_trees import IntArray, forecast_by_trees
 from training.forecast.metrics import FloatArray
 
 NAIVE = ("seasonal_naive", "season_mean", "last_value")
-COMBINATION = "mean_of_methods"
-METHODS = (*NAIVE, "ets", "auto_ets", "theta", COMBINATION)
-_COMBINED = ("ets", "theta")
-_MOST_COSTLY_SERIES = 20
+GROWTH = "seasonal_growth"
+TREES = "trees"
+"""One model of all series of all levels (`global_trees`); `forecast_with` does not know it."""
+METHODS = (*NAIVE, GROWTH, "ets", "damped_ets", "theta")
+_GROWTH_KEPT = 0.5
+_MOST_GROWTH = 2.0
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class BaseForecast:
     Args:
         mean: Point forecasts, shape (n_series, h).
         residuals: One-step errors within the history (actual - fitted), shape (n_series, n_periods); NaN where not
-            defined.
+            defined, everywhere for methods that have none.
     """
 
     mean: FloatArray
@@ -52,17 +55,23 @@ def forecast_with(method: str, values: FloatArray, *, h: int, season_length: int
         )
     if method in NAIVE:
         return _naive(method, values, h=h, season_length=season_length)
-    if method == COMBINATION:
-        return combine([forecast_with(name, values, h=h, season_length=season_length) for name in _COMBINED])
+    if method == GROWTH:
+        return _seasonal_growth(values, h=h, season_length=season_length)
     return _modelled(method, values, h=h, season_length=season_length)
 
 
-def combine(parts: Sequence[BaseForecast]) -> BaseForecast:
-    """The mean of several methods' forecasts, and of their residuals."""
-    return BaseForecast(
-        mean=np.mean([part.mean for part in parts], axis=0),
-        residuals=np.mean([part.residuals for part in parts], axis=0),
-    )
+def combine(parts: Mapping[str, BaseForecast], weights: Mapping[str, FloatArray]) -> BaseForecast:
+    """The weighted mean of several methods' forecasts, and of the residuals of those that have some.
+
+    Args:
+        parts: Forecasts of the same series by method; at least one has residuals.
+        weights: Weight of each method for each series, shape (n_series,); over the methods they sum to 1.
+    """
+    mean = np.sum([weights[name][:, None] * parts[name].mean for name in weights], axis=0)
+    told = [name for name in weights if not np.isnan(parts[name].residuals).all()]
+    total = np.sum([weights[name] for name in told], axis=0)
+    residuals = np.sum([(weights[name] / total)[:, None] * parts[name].residuals for name in told], axis=0)
+    return BaseForecast(mean=mean, residuals=residuals)
 
 
 def least_history(season_length: int) -> int:
@@ -70,17 +79,30 @@ def least_history(season_length: int) -> int:
     return 2 * season_length + 8
 
 
-def methods_for(n_series: int) -> tuple[str, ...]:
-    """The methods that compete on a level of so many series: the costly one only where they are few."""
-    return METHODS if n_series <= _MOST_COSTLY_SERIES else tuple(name for name in METHODS if name != "auto_ets")
+def all_forecasts(values: FloatArray, *, level: IntArray, h: int, season_length: int) -> dict[str, BaseForecast]:
+    """The forecasts of all methods, each fitted once.
 
-
-def all_forecasts(values: FloatArray, *, h: int, season_length: int) -> dict[str, BaseForecast]:
-    """The forecasts of all methods that compete, each fitted once; the combination reuses the fits."""
-    names = [name for name in methods_for(values.shape[0]) if name != COMBINATION]
-    made = {name: forecast_with(name, values, h=h, season_length=season_length) for name in names}
-    made[COMBINATION] = combine([made[name] for name in _COMBINED])
+    Args:
+        values: All series of all levels, shape (n_series, n_periods).
+        level: Number of each series' level, shape (n_series,).
+        h: Periods ahead.
+        season_length: Periods of a season.
+    """
+    made = {name: forecast_with(name, values, h=h, season_length=season_length) for name in METHODS}
+    mean = forecast_by_trees(values, level=level, h=h, season_length=season_length)
+    made[TREES] = BaseForecast(mean=mean, residuals=np.full_like(values, np.nan))
     return made
+
+
+def _seasonal_growth(values: FloatArray, *, h: int, season_length: int) -> BaseForecast:
+    """The season before, with half of its growth over the one before that: growth fades (Gardner 2006)."""
+    last, before = values[:, -season_length:], values[:, -2 * season_length : -season_length]
+    now, then = last.sum(axis=1), before.sum(axis=1)
+    known = (then > 0) & (now > 0) & (before.shape[1] == season_length)
+    growth = np.divide(now, then, out=np.ones_like(now), where=known)
+    growth = np.clip(growth, 1.0 / _MOST_GROWTH, _MOST_GROWTH) ** _GROWTH_KEPT
+    mean = np.tile(last, (1, -(-h // season_length)))[:, :h] * growth[:, None]
+    return BaseForecast(mean=mean, residuals=np.full_like(values, np.nan))
 
 
 def _naive(method: str, values: FloatArray, *, h: int, season_length: int) -> BaseForecast:
@@ -122,10 +144,10 @@ def _ets(season_length: int) -> Any:
     return AutoETS(season_length=season_length, model="ANZ")
 
 
-def _auto_ets(season_length: int) -> Any:
+def _damped_ets(season_length: int) -> Any:
     from statsforecast.models import AutoETS
 
-    return AutoETS(season_length=season_length)
+    return AutoETS(season_length=season_length, model="AAA" if season_length > 1 else "AAN", damped=True)
 
 
 def _theta(season_length: int) -> Any:
@@ -134,6 +156,6 @@ def _theta(season_length: int) -> Any:
     return Theta(season_length=season_length)
 
 
-# Level with or without an additive season, and all of ETS, which takes ten times as long (Hyndman et al. 2008); Theta
-# (Fiorucci et al. 2016).
-_MODELS: dict[str, Callable[[int], Any]] = {"ets": _ets, "auto_ets": _auto_ets, "theta": _theta}
+# Level with or without an additive season, one with a trend that fades (Hyndman et al. 2008), and Theta (Fiorucci
+# et al. 2016). All of ETS by information criterion takes ten times as long and is no better on rolling origins.
+_MODELS: dict[str, Callable[[int], Any]] = {"ets": _ets, "damped_ets": _damped_ets, "theta": _theta}

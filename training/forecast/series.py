@@ -1,6 +1,10 @@
-"""Hierarchical forecasts of series: methods compete on rolling origins, levels are reconciled, paths give ranges.
+"""Hierarchical forecasts of series: methods are weighted on rolling origins, levels are reconciled, paths give ranges.
 
-Nothing here sees the test periods: method and reconciliation are chosen by errors on origins inside the history given.
+The forecast of a level is the mean of all methods' forecasts, each weighted by one over its squared error at past
+origins (Bates and Granger 1969), recent ones counting more: with few origins the method that was best is seldom the one
+that will be. An origin inside the history is forecast as the forecast of now is: with the weights that were known then,
+so that reconciliation is chosen, and ranges are measured, on errors that nobody could have known. Nothing here sees the
+test periods.
 """
 
 from __future__ import annotations
@@ -12,7 +16,9 @@ from typing import Any
 import numpy as np
 
 from common.errors import TooLittleDataError
-from training.forecast.candidates import NAIVE, BaseForecast, all_forecasts, forecast_with, least_history
+from training.forecast.candidates import METHODS as PLAIN_METHODS
+from training.forecast.candidates import NAIVE, TREES, BaseForecast, all_forecasts, combine, least_history
+from training.forecast.global_trees import IntArray
 from training.forecast.metrics import FloatArray, conformal_factor, wape
 from training.forecast.reconciliation import METHODS, Hierarchy, Method, projection
 
@@ -20,6 +26,13 @@ Progress = Callable[[str, int, int], None]
 NOMINAL = {80: 0.8, 95: 0.95}
 _Z = {80: 1.2815515655446004, 95: 1.959963984540054}
 _MIN_WINDOWS = 2
+_LEAST_ERROR = 1e-6
+_METHODS = (*PLAIN_METHODS, TREES)
+Weights = Mapping[str, Mapping[str, float]]
+"""Level, then method, to weight; those of a level sum to 1."""
+Scores = Mapping[str, Mapping[str, float]]
+"""Level, then method, to WAPE."""
+_HALF_LIFE_SEASONS, _LEAST_HALF_LIFE = 2, 8
 
 
 @dataclass(frozen=True)
@@ -27,20 +40,20 @@ class SeriesRecipe:
     """What the rolling origins chose and taught.
 
     Args:
-        methods: Method of each level.
+        weights: Weight of each method at each level.
         reconciliation: How the levels are made to add up.
         window_errors: Actual minus reconciled bottom forecast, shape (n_windows, n_bottom, h).
         factors: Conformal factor of each level and nominal coverage in percent.
-        scores: WAPE over the rolling origins by level and method (before reconciliation).
-        reconciled_scores: WAPE over the rolling origins by reconciliation and level.
+        scores: WAPE by level and method, mean of the rolling origins, before reconciliation.
+        reconciled_scores: The same of the weighted forecasts by reconciliation and level.
         cutoffs: Length of the history at each origin, in periods.
     """
 
-    methods: Mapping[str, str]
+    weights: Weights
     reconciliation: Method
     window_errors: FloatArray
     factors: Mapping[str, Mapping[int, float]]
-    scores: Mapping[str, Mapping[str, float]]
+    scores: Scores
     reconciled_scores: Mapping[Method, Mapping[str, float]]
     cutoffs: tuple[int, ...]
 
@@ -70,11 +83,11 @@ def learn_recipe(
     *,
     h: int,
     season_length: int,
-    n_windows: int = 6,
+    n_windows: int = 12,
     step_size: int = 2,
     progress: Progress | None = None,
 ) -> SeriesRecipe:
-    """Let the methods compete on rolling origins inside `bottom` and keep the best per level.
+    """Weight the methods by rolling origins inside `bottom`, and choose how levels are made to add up.
 
     Args:
         bottom: Values of the bottom series, shape (n_bottom, n_periods), oldest first.
@@ -94,38 +107,34 @@ def learn_recipe(
     for done, cutoff in enumerate(cutoffs):
         if progress is not None:
             progress("rolling origins", done, len(cutoffs))
-        history = values[:, :cutoff]
-        made.append(
-            {
-                level: all_forecasts(history[hierarchy.rows(level)], h=h, season_length=season_length)
-                for level in hierarchy.levels
-            }
-        )
+        made.append(all_forecasts(values[:, :cutoff], level=_level(hierarchy), h=h, season_length=season_length))
     actual = np.stack([values[:, cutoff : cutoff + h] for cutoff in cutoffs])
-    scores = {
-        level: _score(actual[:, hierarchy.rows(level)], [window[level] for window in made])
-        for level in hierarchy.levels
-    }
-    methods = {level: min(scores[level], key=scores[level].__getitem__) for level in hierarchy.levels}
-    chosen_fits = [{level: window[level][methods[level]] for level in hierarchy.levels} for window in made]
-    bases = [_stack(fits, hierarchy) for fits in chosen_fits]
+    scores = [_scores(actual[number], made[number], hierarchy) for number in range(len(cutoffs))]
+    bases = []
+    for number, cutoff in enumerate(cutoffs):
+        known = [past for past, earlier in enumerate(cutoffs) if earlier + h <= cutoff]
+        counted = _recency([cutoffs[past] for past in known], at=cutoff, season_length=season_length)
+        weights = _weights([scores[past] for past in known], counted, hierarchy)
+        bases.append(_weighted(made[number], weights, hierarchy))
     reconciled = {method: np.stack([_reconcile(base, hierarchy, method) for base in bases]) for method in METHODS}
+    counted = _recency(cutoffs, at=bottom.shape[1], season_length=season_length)
     reconciled_scores = {
         method: {
-            level: wape(actual[:, rows], (hierarchy.summing @ forecasts)[:, rows])
+            level: float(counted @ [wape(*pair) for pair in zip(actual[:, rows], of_all[:, rows], strict=True)])
             for level in hierarchy.levels
             for rows in [hierarchy.rows(level)]
         }
-        for method, forecasts in reconciled.items()
+        for method, of_all in ((method, hierarchy.summing @ forecasts) for method, forecasts in reconciled.items())
     }
-    chosen = min(METHODS, key=lambda method: _mean_ratio_to_naive(reconciled_scores[method], scores))
+    mean_scores = _mean_scores(scores, counted)
+    chosen = min(METHODS, key=lambda method: _mean_ratio_to_naive(reconciled_scores[method], mean_scores))
     errors: FloatArray = actual[:, hierarchy.bottom] - reconciled[chosen]
     return SeriesRecipe(
-        methods=methods,
+        weights=_weights(scores, counted, hierarchy),
         reconciliation=chosen,
         window_errors=errors,
         factors=_factors(errors, hierarchy),
-        scores=scores,
+        scores=mean_scores,
         reconciled_scores=reconciled_scores,
         cutoffs=cutoffs,
     )
@@ -148,11 +157,8 @@ def apply_recipe(
     median is the point forecast. Series that were never negative stay so.
     """
     values = hierarchy.summing @ bottom
-    fits = {
-        level: forecast_with(method, values[hierarchy.rows(level)], h=h, season_length=season_length)
-        for level, method in recipe.methods.items()
-    }
-    point = _reconcile(_stack(fits, hierarchy), hierarchy, recipe.reconciliation)
+    made = all_forecasts(values, level=_level(hierarchy), h=h, season_length=season_length)
+    point = _reconcile(_weighted(made, recipe.weights, hierarchy), hierarchy, recipe.reconciliation)
     n_windows = recipe.window_errors.shape[0]
     half = np.random.default_rng([seed, bottom.shape[1]]).standard_normal((n_paths // 2, n_windows))
     weights = np.concatenate([half, -half]) / np.sqrt(n_windows)
@@ -188,15 +194,49 @@ def _cutoffs(n_periods: int, *, h: int, season_length: int, n_windows: int, step
     return usable
 
 
-def _score(actual: FloatArray, windows: Sequence[Mapping[str, BaseForecast]]) -> dict[str, float]:
-    return {name: wape(actual, np.stack([window[name].mean for window in windows])) for name in windows[0]}
+def _level(hierarchy: Hierarchy) -> IntArray:
+    """Number of the level of each series."""
+    return np.repeat(np.arange(len(hierarchy.levels)), [len(hierarchy.ids[level]) for level in hierarchy.levels])
 
 
-def _stack(fits: Mapping[str, BaseForecast], hierarchy: Hierarchy) -> BaseForecast:
-    return BaseForecast(
-        mean=np.vstack([fits[level].mean for level in hierarchy.levels]),
-        residuals=np.vstack([fits[level].residuals for level in hierarchy.levels]),
-    )
+def _recency(cutoffs: Sequence[int], *, at: int, season_length: int) -> FloatArray:
+    """What each origin counts: half after two seasons, as for the ranges of the forecast from deals; sums to 1."""
+    half_life = max(_HALF_LIFE_SEASONS * season_length, _LEAST_HALF_LIFE)
+    weights = 0.5 ** ((at - np.asarray(cutoffs, dtype=np.float64)) / half_life)
+    return np.asarray(weights / max(weights.sum(), 1e-12), dtype=np.float64)
+
+
+def _scores(actual: FloatArray, made: Mapping[str, BaseForecast], hierarchy: Hierarchy) -> Scores:
+    """WAPE of one origin by level and method."""
+    return {
+        level: {name: wape(actual[rows], made[name].mean[rows]) for name in _METHODS}
+        for level in hierarchy.levels
+        for rows in [hierarchy.rows(level)]
+    }
+
+
+def _mean_scores(scores: Sequence[Scores], counted: FloatArray) -> Scores:
+    return {
+        level: {name: float(counted @ [one[level][name] for one in scores]) for name in methods}
+        for level, methods in scores[0].items()
+    }
+
+
+def _weights(scores: Sequence[Scores], counted: FloatArray, hierarchy: Hierarchy) -> Weights:
+    """One over each method's squared error; equal weights where no origin has told yet, or nothing ever came."""
+    if not scores:
+        return {level: dict.fromkeys(_METHODS, 1.0 / len(_METHODS)) for level in hierarchy.levels}
+    found = {}
+    for level, errors in _mean_scores(scores, counted).items():
+        worth = np.nan_to_num([1.0 / max(errors[name], _LEAST_ERROR) ** 2 for name in _METHODS], nan=1.0)
+        found[level] = dict(zip(_METHODS, (worth / worth.sum()).tolist(), strict=True))
+    return found
+
+
+def _weighted(made: Mapping[str, BaseForecast], weights: Weights, hierarchy: Hierarchy) -> BaseForecast:
+    level = _level(hierarchy)
+    by_method = {name: np.array([weights[one][name] for one in hierarchy.levels])[level] for name in _METHODS}
+    return combine(made, by_method)
 
 
 def _reconcile(base: BaseForecast, hierarchy: Hierarchy, method: Method) -> FloatArray:
@@ -204,7 +244,7 @@ def _reconcile(base: BaseForecast, hierarchy: Hierarchy, method: Method) -> Floa
     return reconciled
 
 
-def _mean_ratio_to_naive(reconciled: Mapping[str, float], scores: Mapping[str, Mapping[str, float]]) -> float:
+def _mean_ratio_to_naive(reconciled: Mapping[str, float], scores: Scores) -> float:
     # A level's WAPE counts relative to the best naive one there: levels differ much in how hard they are.
     return float(np.mean([reconciled[level] / min(scores[level][name] for name in NAIVE) for level in reconciled]))
 

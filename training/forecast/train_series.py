@@ -1,4 +1,4 @@
-"""Training of the forecast from series: choose by rolling origins, judge on newer periods, forecast as of now."""
+"""Training of the forecast from series: weigh methods on rolling origins, judge on newer periods, forecast from now."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def train_series(
     at: datetime,
     progress: Progress | None = None,
 ) -> Trained:
-    """Choose methods, judge them on the newest `protocol.test_periods`, and forecast `protocol.horizon` periods.
+    """Weigh methods, judge them on the newest `protocol.test_periods`, and forecast `protocol.horizon` periods.
 
     The test periods take no part in any choice. They do widen or narrow the intervals of the forecast as of now.
 
@@ -107,11 +107,10 @@ def train_series(
         },
         verdict=[
             f"Judged on {n_test} periods from {data.periods[n_past].name} on, which took no part in any choice; "
-            f"methods were chosen on {len(recipe.cutoffs)} rolling origins before them.",
-            "Chosen: "
-            + ", ".join(f"{level} {method}" for level, method in recipe.methods.items())
-            + f"; made to add up by "
-            f"{recipe.reconciliation}.",
+            f"methods were weighted on {len(recipe.cutoffs)} rolling origins before them.",
+            "Heaviest of the methods: "
+            + ", ".join(f"{level} {_heaviest(weights)}" for level, weights in recipe.weights.items())
+            + f"; made to add up by {recipe.reconciliation}.",
         ],
     )
 
@@ -177,10 +176,16 @@ def _naive(bottom: FloatArray, *, h: int, season_length: int) -> dict[str, Float
 
 def _params(recipe: SeriesRecipe, *, n_test: int, h: int) -> Mapping[str, object]:
     return {
-        **{f"method_{level}": method for level, method in recipe.methods.items()},
+        **{f"method_{level}": _heaviest(weights) for level, weights in recipe.weights.items()},
         "reconciliation": recipe.reconciliation,
         "rolling_origins": len(recipe.cutoffs),
         "test_periods": n_test,
         "h": h,
         "n_paths": N_PATHS,
     }
+
+
+def _heaviest(weights: Mapping[str, float], *, most: int = 3) -> str:
+    """The methods that count most, such as `ets 24 %, theta 18 %, trees 15 %`."""
+    first = sorted(weights, key=lambda name: -weights[name])[:most]
+    return ", ".join(f"{name} {weights[name]:.0%}".replace("%", " %") for name in first)
