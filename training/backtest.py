@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -22,6 +23,7 @@ from training.fit_rows import cross_fitted, fit_rows
 from training.frame import Frame, Partition, fit_entries
 from training.naive import naive_answers
 from training.results import Metric
+from training.side_by_side import side_by_side
 from training.splits import MIN_TEST_OUTCOMES, MIN_TRAIN_OUTCOMES, instant, moment_of
 from training.winner import Winner
 
@@ -79,12 +81,10 @@ def backtest(
     moments = [_moment(frame, ordered, share) for share in shares[:-1]] + [partition.moment]
     label = np.full(frame.rows, np.nan)
     label[partition.past] = partition.past_label
-    found = []
-    for cutoff, end in pairwise(moments):
-        window = _window(frame, label, winner, cutoff=cutoff, end=end, threads=threads, seed=seed)
-        if window is not None:
-            found.append(window)
-    return tuple(found)
+    jobs = [
+        partial(_window, frame, label, winner, cutoff=cutoff, end=end, seed=seed) for cutoff, end in pairwise(moments)
+    ]
+    return tuple(window for window in side_by_side(jobs, threads=threads) if window is not None)
 
 
 def _moment(frame: Frame, ordered: NDArray[np.int64], share: float) -> datetime:
@@ -92,7 +92,7 @@ def _moment(frame: Frame, ordered: NDArray[np.int64], share: float) -> datetime:
 
 
 def _window(
-    frame: Frame, label: Vector, winner: Winner, *, cutoff: datetime, end: datetime, threads: int, seed: int
+    frame: Frame, label: Vector, winner: Winner, threads: int, *, cutoff: datetime, end: datetime, seed: int
 ) -> BacktestWindow | None:
     known = frame.label_at(cutoff)
     # Only rows of the partition's past: a row left out of it is left out here.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,8 +63,9 @@ def cross_fitted(
     newest rows, and the slice held few entities.
     """
     fold = entity_folds(entity, folds=folds, seed=seed)
+    others = [np.flatnonzero(fold != held) for held in range(folds)]
+    models = winner.fit_on_each([partial(rows_of, data, rows) for rows in others], threads=threads, seed=seed)
     margin = np.empty(len(data.label))
-    for held in range(folds):
-        part = winner.fit(rows_of(data, np.flatnonzero(fold != held)), threads=threads, seed=seed)
-        margin[fold == held] = part.margin(data.matrix[fold == held], threads=threads)
+    for held, model in enumerate(models):
+        margin[fold == held] = model.margin(data.matrix[fold == held], threads=threads)
     return margin

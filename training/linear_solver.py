@@ -6,6 +6,7 @@ times the processor time (20 000 rows, 312 columns). A test holds this one equal
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -52,8 +53,32 @@ def fit_elastic_net(
         Intercept and weights: to the bit the same on any number of cores.
     """
     # More threads add up in another order, and for matrices of this size they mostly wait for one another.
-    with _blas().limit(limits=1, user_api="blas"):
+    with _one_blas_thread:
         return _fit(design, label, ridge=ridge, lasso=lasso, signs=signs, weight=weight)
+
+
+class _OneBlasThread:
+    """One BLAS thread while any fit runs: the limit is the process's, and fits may run side by side."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._limit: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._limit = _blas().limit(limits=1, user_api="blas")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limit.restore_original_limits()
+
+
+_one_blas_thread = _OneBlasThread()
 
 
 @cache

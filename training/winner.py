@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from training.blend import blend_of, choose_blend
 from training.models import FitData, Model
 from training.search import Candidate, fit_candidate
+from training.side_by_side import side_by_side
 from training.study import TRIAL_ROWS, StudyResult, common_best, loss_curve
 
 Vector = NDArray[np.float64]
@@ -54,11 +56,27 @@ class Winner:
 
     def fit(self, data: FitData, *, threads: int, seed: int) -> Model:
         """Fit the model on all of `data`."""
-        models = [
-            fit_candidate(part.kind, part.params, data, rounds=part.rounds, threads=threads, seed=seed)
-            for part in self.parts
-        ]
+        return self.fit_on_each([lambda: data], threads=threads, seed=seed)[0]
+
+    def fit_on_each(self, rows: Sequence[Callable[[], FitData]], *, threads: int, seed: int) -> list[Model]:
+        """Fit the model on each of several sets of rows, side by side.
+
+        Args:
+            rows: What makes each set: it is made when its turn has come, so that not all of them lie in memory at once.
+            threads: Threads of all fits together.
+            seed: Seed of every fit.
+        """
+        jobs = [partial(_fit, part, made, seed) for made in rows for part in self.parts]
+        models = side_by_side(jobs, threads=threads)
+        count = len(self.parts)
+        return [self._joined(models[at : at + count]) for at in range(0, len(models), count)]
+
+    def _joined(self, models: Sequence[Model]) -> Model:
         return models[0] if len(models) == 1 else blend_of(models, self.weights, self.shift)
+
+
+def _fit(part: Candidate, make_rows: Callable[[], FitData], seed: int, threads: int) -> Model:
+    return fit_candidate(part.kind, part.params, make_rows(), rounds=part.rounds, threads=threads, seed=seed)
 
 
 def choose_winner(study: StudyResult, slices: Sequence[FitData], *, threads: int, seed: int) -> Winner:
@@ -86,21 +104,21 @@ def _blend(
 ) -> tuple[tuple[float, ...], float] | None:
     if len(candidates) < 2:
         return None
-    margins, labels = [], []
-    for data in reversed(slices):
-        later, label = data.stop_matrix, data.stop_label
-        if later is None or label is None:
-            continue
-        part = _sampled(data, seed=seed)
-        answers = [
-            fit_candidate(c.kind, c.params, part, rounds=c.rounds, threads=threads, seed=seed).margin(
-                later, threads=threads
-            )
-            for c in candidates
-        ]
-        margins.append(np.column_stack(answers))
-        labels.append(label)
-    return choose_blend(np.concatenate(margins), np.concatenate(labels), best=0)
+    judged = [data for data in reversed(slices) if data.stop_matrix is not None]
+    jobs = [partial(_later_margin, candidate, data, seed) for data in judged for candidate in candidates]
+    margins = side_by_side(jobs, threads=threads)
+    count = len(candidates)
+    table = [np.column_stack(margins[at : at + count]) for at in range(0, len(margins), count)]
+    labels = [data.stop_label for data in judged if data.stop_label is not None]
+    return choose_blend(np.concatenate(table), np.concatenate(labels), best=0)
+
+
+def _later_margin(candidate: Candidate, data: FitData, seed: int, threads: int) -> Vector:
+    """Log-odds of the rows that judge a slice, fitted on a part of those before."""
+    if data.stop_matrix is None:
+        raise ValueError("A slice without later rows judges nothing.")
+    model = _fit(candidate, lambda: _sampled(data, seed=seed), seed, threads)
+    return model.margin(data.stop_matrix, threads=threads)
 
 
 def _sampled(data: FitData, *, seed: int) -> FitData:
@@ -121,9 +139,14 @@ def _with_rounds(candidate: Candidate, slices: Sequence[FitData], *, threads: in
     """
     if candidate.rounds == 0 or len(slices[0].label) <= _FEW_MORE * TRIAL_ROWS:
         return candidate
-    curves = [loss_curve(candidate.kind, candidate.params, data, threads=threads, seed=seed) for data in slices]
+    jobs = [partial(_curve, candidate, data, seed) for data in slices]
+    curves = side_by_side(jobs, threads=threads)
     judged = [0 if data.stop_label is None else len(data.stop_label) for data in slices]
     return replace(candidate, rounds=common_best(curves, judged)[1])
+
+
+def _curve(candidate: Candidate, data: FitData, seed: int, threads: int) -> Vector:
+    return loss_curve(candidate.kind, candidate.params, data, threads=threads, seed=seed)
 
 
 def losses_by_kind(candidates: Sequence[Candidate]) -> Mapping[str, float]:
