@@ -1,10 +1,8 @@
 """The study: Optuna over the kinds of model, judged on several later slices of the past, pruned, resumable, shared.
 
-The objective is the log-loss after the best shift of the base rate (`trees.shifted_log_loss`), averaged over slices of
-rolling origins: the calibration repairs the level, the study chooses what ranks and spreads best. Trees are judged by
-one number of rounds for all slices, so that stopping early on each of them flatters nobody. The newest slice comes
-first; successive halving ends a trial that is in the worse half of those that have seen as many slices, but never the
-first trial of a kind: each kind is there to be compared and blended.
+What a trial does is in `training.trial`, which of them wins in `training.choosing`. The newest slice comes first;
+successive halving ends a trial that is in the worse half of those that have seen as many slices, but never the first
+trial of a kind: each kind is there to be compared and blended.
 
 The journal file is named by the model; the study in it by the training frame's fingerprint, so that a second run on the
 same frame goes on where the first one ended, and a new frame starts afresh. Every trial draws from a seed of its place,
@@ -16,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,9 +22,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from training.choosing import Tried, choose_candidates
 from training.models import FitData
-from training.search import FIRST_TRIALS, KINDS, SEARCH_VERSION, Candidate, Kind, fit_candidate, suggest
-from training.trees import OnRound, shifted_log_loss
+from training.search import FIRST_TRIALS, SEARCH_VERSION, Candidate, Kind
+from training.trial import run_trial
 from training.workers import working_together
 
 logger = logging.getLogger(__name__)
@@ -34,8 +33,6 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]
 
 TRIAL_ROWS = 20_000
-DRIFT_TOLL = 0.01
-"""Share of the log-loss by which a candidate with drifting features must be better than one without."""
 _STARTUP_TRIALS = 6
 # Workers draw from seeds of their own.
 _WORKER_SEEDS = 10_000
@@ -59,13 +56,13 @@ class StudyResult:
     """The study's winner, and what else came of it.
 
     Args:
-        library: Kind of the best trial.
+        library: Kind of the chosen trial; see `training.choosing`.
         params: Its parameters.
         rounds: Rounds that were best; 0 where there are none.
         log_loss: Its shifted log-loss on the later slices.
         trials: All trials, those of earlier runs too.
         reused: Trials that an earlier run had already made.
-        best_of: The best trial of each kind that has one, the winner's first.
+        best_of: The chosen trial of each kind that has one, the winner first.
         stopped: Why the study ended before its last trial, in words; "" where it did not.
     """
 
@@ -161,9 +158,19 @@ def make_trials(study: Any, work: _Work, *, worker: int = 0, progress: Progress 
         study.sampler = optuna.samplers.TPESampler(
             seed=work.seed + done + _WORKER_SEEDS * worker, n_startup_trials=_STARTUP_TRIALS, constant_liar=worker > 0
         )
-        study.optimize(lambda trial: _run_trial(trial, work, must_end=_has_result(study)), n_trials=1)
+        study.optimize(lambda trial: _objective(trial, work, must_end=_has_result(study)), n_trials=1)
         if progress is not None:
             progress("tuning", min(_finished(study), work.trials), work.trials)
+
+
+def _objective(trial: Any, work: _Work, *, must_end: bool) -> float:
+    import optuna
+
+    def watch(_: int, __: float) -> None:
+        if must_end and _is_over(work):
+            raise optuna.TrialPruned
+
+    return run_trial(trial, work.slices, threads=work.threads, seed=work.seed, watch=watch)
 
 
 def _is_over(work: _Work) -> bool:
@@ -205,93 +212,14 @@ def _draw(generator: np.random.Generator, count: int) -> NDArray[np.int64]:
     return np.sort(generator.choice(count, TRIAL_ROWS, replace=False))
 
 
-def _run_trial(trial: Any, work: _Work, *, must_end: bool) -> float:
-    import optuna
-
-    kind, params = suggest(trial)
-    is_first = trial.number < len(FIRST_TRIALS)
-
-    def watch(_: int, __: float) -> None:
-        if must_end and _is_over(work):
-            raise optuna.TrialPruned
-
-    curves: list[NDArray[np.float64]] = []
-    best = (np.inf, 0)
-    for place, data in enumerate(work.slices):
-        curves.append(loss_curve(kind, params, data, threads=work.threads, seed=work.seed, watch=watch))
-        loss, rounds = common_best(curves, [len(part.label) for part in _judged(work.slices[: place + 1])])
-        best = (loss * _toll(params, data), rounds)
-        trial.report(best[0], place + 1)
-        if place + 1 < len(work.slices) and not is_first and trial.should_prune():
-            raise optuna.TrialPruned
-    trial.set_user_attr("rounds", 0 if kind == "linear" else best[1])
-    trial.set_user_attr("params", params)
-    return best[0]
-
-
-def _toll(params: Mapping[str, Any], data: FitData) -> float:
-    """What features that move with the calendar have to earn.
-
-    On the few regimes that a history holds, they win a slice by luck: what went with a low rate last spring need not go
-    with one next year.
-    """
-    return 1.0 + DRIFT_TOLL if len(data.drifting) and not params["steady"] else 1.0
-
-
-def _judged(slices: Sequence[FitData]) -> list[FitData]:
-    """The rows that judge, as rows of their own."""
-    return [replace(data, label=data.stop_label) for data in slices if data.stop_label is not None]
-
-
-def loss_curve(
-    kind: Kind, params: Mapping[str, Any], data: FitData, *, threads: int, seed: int, watch: OnRound | None = None
-) -> NDArray[np.float64]:
-    """Shifted log-loss on the later rows after each round; a single one for a kind without rounds."""
-    losses: list[float] = []
-
-    def on_round(round_: int, loss: float) -> None:
-        losses.append(loss)
-        if watch is not None:
-            watch(round_, loss)
-
-    model = fit_candidate(kind, params, data, rounds=None, threads=threads, seed=seed, on_round=on_round)
-    if not losses and data.stop_matrix is not None and data.stop_label is not None:
-        margin = model.margin(data.stop_matrix, threads=threads)
-        losses.append(shifted_log_loss(data.stop_label, 1.0 / (1.0 + np.exp(-np.clip(margin, -40.0, 40.0)))))
-        if watch is not None:
-            watch(0, losses[-1])
-    return np.array(losses)
-
-
-def common_best(curves: Sequence[NDArray[np.float64]], rows: Sequence[int]) -> tuple[float, int]:
-    """Least mean loss over the slices at one number of rounds, and that number.
-
-    A curve that was stopped goes on as it ended.
-
-    Args:
-        curves: Loss after each round, by slice.
-        rows: Rows that judge, by slice: its weight.
-
-    Example:
-        >>> common_best([np.array([3.0, 1.0, 2.0]), np.array([3.0, 4.0])], [10, 10])
-        (2.5, 2)
-    """
-    length = max(len(curve) for curve in curves)
-    padded = [np.concatenate([curve, np.full(length - len(curve), curve[-1])]) for curve in curves]
-    mean = np.average(padded, axis=0, weights=np.array(rows, dtype=np.float64))
-    return float(mean.min()), int(mean.argmin()) + 1
-
-
 def _result(study: Any, *, trials: int, reused: int) -> StudyResult:
     from optuna.trial import TrialState
 
     every = study.get_trials(deepcopy=False)
     finished = [trial for trial in every if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)][:trials]
     complete = [trial for trial in finished if trial.state == TrialState.COMPLETE]
-    candidates = sorted((_candidate(trial) for trial in complete), key=lambda candidate: candidate.log_loss)
-    best_of = {kind: next((c for c in candidates if c.kind == kind), None) for kind in KINDS}
-    ranked = sorted((c for c in best_of.values() if c is not None), key=lambda candidate: candidate.log_loss)
-    best = ranked[0]
+    chosen = choose_candidates([_tried(trial) for trial in complete])
+    best = chosen[0]
     stopped = (
         "" if len(finished) >= trials else f"the time budget ended the study after {len(finished)} of {trials} trials"
     )
@@ -304,18 +232,20 @@ def _result(study: Any, *, trials: int, reused: int) -> StudyResult:
         log_loss=best.log_loss,
         trials=tuple(_trial(trial) for trial in every if trial.state.is_finished()),
         reused=reused,
-        best_of=tuple(ranked),
+        best_of=chosen,
         stopped=stopped,
     )
 
 
-def _candidate(trial: Any) -> Candidate:
-    return Candidate(
+def _tried(trial: Any) -> Tried:
+    candidate = Candidate(
         kind=trial.params["library"],
         params=dict(trial.user_attrs["params"]),
         rounds=int(trial.user_attrs["rounds"]),
         log_loss=float(trial.value),
     )
+    is_first = trial.number < len(FIRST_TRIALS)
+    return Tried(candidate=candidate, blocks=np.array(trial.user_attrs["blocks"]), is_first=is_first)
 
 
 def _trial(trial: Any) -> Trial:

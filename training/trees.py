@@ -100,6 +100,11 @@ def shifted_log_loss(label: Matrix, probability: Matrix) -> float:
         label: 0 or 1 per row.
         probability: Predicted probability per row.
     """
+    return float(shifted_loss_rows(label, probability).mean())
+
+
+def shifted_loss_rows(label: Matrix, probability: Matrix) -> Matrix:
+    """The log-loss of each row after that shift, shape (n_rows,)."""
     clipped = np.clip(np.asarray(probability, dtype=np.float64), _CLIP, 1.0 - _CLIP)
     margin = np.log(clipped) - np.log1p(-clipped)
     outcome = np.asarray(label, dtype=np.float64)
@@ -109,7 +114,7 @@ def shifted_log_loss(label: Matrix, probability: Matrix) -> float:
         slope = float((shifted * (1.0 - shifted)).sum())
         shift += float(np.clip((outcome - shifted).sum() / max(slope, _CLIP), -1.0, 1.0))
     margin = margin + shift
-    return float((np.logaddexp(0.0, margin) - outcome * margin).mean())
+    return np.asarray(np.logaddexp(0.0, margin) - outcome * margin, dtype=np.float64)
 
 
 def _import_library(name: str) -> Any:
@@ -149,6 +154,15 @@ def _whole_text(path: Path) -> str:
             got=f"{len(text)} characters", next_step="fetch the bundle again: remove its folder; or train again",
         )  # fmt: skip
     return text
+
+
+def with_rounds(model: Model, rounds: int) -> Model:
+    """Trees cut to their first rounds, or with all they have where those are fewer; another kind as it is."""
+    if isinstance(model, LightGbmTrees):
+        return LightGbmTrees(model.booster, min(rounds, int(model.booster.num_trees())))
+    if isinstance(model, XgBoostTrees):
+        return XgBoostTrees(model.booster, min(rounds, int(model.booster.num_boosted_rounds())))
+    return model
 
 
 def fit_trees(

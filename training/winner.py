@@ -14,7 +14,8 @@ from training.blend import blend_of, choose_blend
 from training.models import FitData, Model
 from training.search import Candidate, fit_candidate
 from training.side_by_side import side_by_side
-from training.study import TRIAL_ROWS, StudyResult, common_best, loss_curve
+from training.study import TRIAL_ROWS, StudyResult
+from training.trial import common_best, loss_curve
 
 Vector = NDArray[np.float64]
 BLEND = "blend"

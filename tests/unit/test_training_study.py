@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from training.models import FitData
-from training.study import DRIFT_TOLL, StudyResult, common_best, open_study, run_study
+from training.study import StudyResult, open_study, run_study
+from training.trial import BLOCKS, DRIFT_TOLL, common_best
 
 
 def data(*, seed: int = 3) -> FitData:
@@ -88,7 +89,18 @@ def test_two_workers_share_one_study(tmp_path: Path) -> None:
     assert len({trial.number for trial in result.trials}) == len(result.trials)
     numbers = sorted(trial.number for trial in result.trials)[:6]
     complete = [t.log_loss for t in result.trials if t.state == "complete" and t.number in numbers and t.log_loss]
-    assert result.log_loss == min(complete)
+    assert result.log_loss in complete
+    alone = run_study([data()], journal=tmp_path / "j", fingerprint="frame", trials=6, threads=1, seed=7)
+    assert alone.reused == 6
+    assert alone.best_of == result.best_of
+
+
+def test_a_trial_keeps_its_loss_by_stretch_of_time(tmp_path: Path) -> None:
+    study(tmp_path, trials=3)
+    for trial in open_study(tmp_path / "lead.journal", "frame").trials:
+        blocks = trial.user_attrs["blocks"]
+        assert len(blocks) == 2 * BLOCKS
+        assert sum(blocks) == pytest.approx(trial.value, rel=1e-3)
 
 
 def test_a_time_budget_ends_the_study_with_a_result_and_says_so(
