@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from training.forecast.gap import learn_rates, pipeline_gap
@@ -62,9 +63,9 @@ class History:
         return self._frame[["opportunity_id", "status", "rep_id", "amount_usd"]].assign(stage="Proposal")
 
     def open_states(self, moments: list[datetime]) -> tuple[States, list[Places]]:
-        rows = self.deals(moments[0]).query("status == 'open'").reset_index(drop=True)
+        rows = pa.Table.from_pandas(self.deals(moments[0]).query("status == 'open'"), preserve_index=False)
         always = np.zeros(len(rows), dtype=np.int64)
-        return States(rows=rows, since=always, until=always + 1), [np.arange(len(rows)) for _ in moments]
+        return States(table=rows, since=always, until=always + 1), [np.arange(len(rows)) for _ in moments]
 
     def first_known(self, at: datetime) -> pd.Series:
         return self._frame.set_index("opportunity_id")["since"]

@@ -76,8 +76,8 @@ def test_a_version_lasts_until_a_later_one_is_known() -> None:
 def test_a_version_that_lasts_over_several_moments_is_one_row_and_is_not_read_where_it_reaches_none() -> None:
     history = history_of(version("D-1", 1), version("D-1", 6, stage="Lead"), version("D-1", 8, stage="Negotiation"))
     states, places = history.open_states(MOMENTS)
-    assert states.rows["stage"].tolist() in (["Proposal", "Negotiation"], ["Negotiation", "Proposal"])
-    assert [states.rows["stage"].take(place).tolist() for place in places] == [
+    assert sorted(states.table["stage"].to_pylist()) == ["Negotiation", "Proposal"]
+    assert [states.rows(place, ["stage"])["stage"].tolist() for place in places] == [
         ["Proposal"],
         ["Negotiation"],
         ["Negotiation"],
@@ -90,7 +90,7 @@ def test_what_was_asked_before_keeps_its_places() -> None:
     first = open_at(history, MOMENTS[0])
     states, places = history.open_states([MOMENTS[2], MOMENTS[0]])
     assert first == {"D-1": ("Proposal", 100.0)}
-    assert [states.rows["amount_usd"].take(place).tolist() for place in places] == [[200.0], [100.0]]
+    assert [states.rows(place)["amount_usd"].tolist() for place in places] == [[200.0], [100.0]]
     assert len(set(states.deal.tolist())) == 1
 
 
@@ -145,6 +145,26 @@ def test_equal_texts_are_one_object_and_missing_ones_none() -> None:
 
 
 def test_deals_are_numbered_in_the_order_of_their_ids() -> None:
-    rows = pd.DataFrame({"opportunity_id": ["b", "a", "c", "a"]})
     none = np.zeros(4, dtype=np.int64)
-    assert States(rows=rows, since=none, until=none).deal.tolist() == [1, 0, 2, 0]
+    states = States(table=pa.table({"opportunity_id": ["b", "a", "c", "a"]}), since=none, until=none)
+    assert states.deal.tolist() == [1, 0, 2, 0]
+
+
+def test_fates_are_what_the_versions_known_then_say() -> None:
+    history = history_of(
+        version("D-1", 1),
+        version("D-1", 4, known=3, status="won", rep_id="R-2"),
+        version("D-2", 2, status="lost"),
+        version("D-2", 3, status="open"),
+        version("D-3", 2, status="won"),
+        version("D-3", 9, is_deleted=True),
+    )
+    early, late = history.fates(START + timedelta(days=5)), history.fates(START + timedelta(days=10))
+    assert early["status"].tolist() == ["open", "open", "won"]
+    assert early["decided_at"].isna().tolist() == [True, True, False]
+    assert late["status"].tolist() == ["won", "open", None]
+    assert history.owners(START + timedelta(days=10)).to_dict() == {"D-1": "R-2", "D-2": "R-1"}
+    assert history.outcomes(START + timedelta(days=10))["decided_at"].to_dict() == {
+        "D-1": pd.Timestamp(START + timedelta(days=4))
+    }
+    assert late["since"].tolist() == [pd.Timestamp(START + timedelta(days=day)) for day in (1, 2, 2)]

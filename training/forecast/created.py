@@ -44,7 +44,7 @@ def learn_created(
     won = np.zeros((n_months, MAX_LAG + 1))
     np.add.at(won, ((begun - first).to_numpy()[counted], lag.to_numpy()[counted]), 1.0)
     recent = sales[sales["booked_at"] > moment - pd.Timedelta(days=_RECENT_DAYS)]
-    owner = history.owners(at)["rep_id"]
+    owner = history.owners(at)
     revenue = recent["booked_usd"].groupby(owner.reindex(recent.index)).sum()
     by_lag = learn_wins_by_lag(opened[-_TRACKED_MONTHS:], won[-_TRACKED_MONTHS:])
     learned = NewBusiness(

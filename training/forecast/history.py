@@ -11,7 +11,7 @@ import pandas as pd
 
 from common.errors import TooLittleDataError
 from training.forecast.periods import month_number, month_start
-from training.forecast.states import DEAL_COLUMNS, Places, States, deal_frame, has_ties, read_states
+from training.forecast.states import DEAL_COLUMNS, Places, States, deal_frame, has_ties, read_states, without_ties
 
 SALES_KINDS = ("booking", "expansion")
 UNASSIGNED = "unassigned"
@@ -52,16 +52,16 @@ class PipelineHistory:
         missing = sorted(set(moments) - set(self._open))
         if not missing:
             return
-        found = read_states(self._tables["opportunities"], missing, ties=self._has_ties)
+        found = read_states(self._opportunities, missing)
         # Rows asked for before keep their places.
-        before = 0 if self._states is None else len(self._states.rows)
+        before = 0 if self._states is None else self._states.table.num_rows
         self._states = found if self._states is None else self._states.followed_by(found)
         self._open.update({moment: found.places(moment) + before for moment in missing})
 
     def open_deals(self, at: datetime) -> pd.DataFrame:
         """State of every deal that was open as known at `at`, as `deals` gives it."""
         states, (places,) = self.open_states([at])
-        return states.rows.take(places).reset_index(drop=True)
+        return states.rows(places)
 
     def open_states(self, moments: Sequence[datetime]) -> tuple[States, list[Places]]:
         """Versions of deals, and for each moment the places of those open then, in the order of their ids."""
@@ -71,45 +71,44 @@ class PipelineHistory:
         return self._states, [self._open[moment] for moment in moments]
 
     @cached_property
-    def _has_ties(self) -> bool:
-        return has_ties(self._tables["opportunities"])
+    def _opportunities(self) -> Any:
+        deals = self._tables["opportunities"]
+        return without_ties(deals) if has_ties(deals) else deals
 
     def deals(self, at: datetime) -> pd.DataFrame:
         """State of every deal as known at `at`, sorted by id; columns `DEAL_COLUMNS`, dates as plain days."""
-        return self._ask("deals", at, lambda: self._deals(at, DEAL_COLUMNS))
+        from warehouse.as_known import newest_versions
+        from warehouse.contracts import CONTRACTS
 
-    def owners(self, at: datetime) -> pd.DataFrame:
-        """Of every deal as known at `at`, by opportunity_id: `status`, `rep_id`. Much less to read than `deals`."""
-        columns = ("opportunity_id", "status", "rep_id")
-        return self._ask("owners", at, lambda: self._deals(at, columns).set_index("opportunity_id"))
+        def ask() -> pd.DataFrame:
+            known = newest_versions(self._tables["opportunities"], CONTRACTS["opportunities"], at)
+            rows = known.filter(known.status.notnull()).select(*DEAL_COLUMNS).order_by("opportunity_id")
+            return deal_frame(rows.to_pyarrow())
+
+        return self._ask("deals", at, ask)
+
+    def fates(self, at: datetime) -> pd.DataFrame:
+        """Of every deal known at `at`, by opportunity_id: much less to read than `deals`.
+
+        Returns:
+            Columns `since` (when it was first known), `status` and `rep_id` as known at `at`, missing where it was
+            deleted, and `decided_at` (when it was first told to be won, or lost, as it is now; missing while open).
+        """
+        return self._ask("fates", at, lambda: _fates(self._opportunities, at))
+
+    def owners(self, at: datetime) -> pd.Series:
+        """The rep of each deal known at `at`, by opportunity_id."""
+        fates = self.fates(at)
+        return fates.loc[fates["status"].notna(), "rep_id"]
 
     def outcomes(self, at: datetime) -> pd.DataFrame:
         """When each deal that was decided as known at `at` was decided, by opportunity_id: `status`, `decided_at`."""
-        from warehouse.as_known import visible
-
-        def ask() -> pd.DataFrame:
-            rows = visible(self._tables["opportunities"], at)
-            decided = rows.filter(rows.status.isin(["won", "lost"]))
-            first = decided.group_by("opportunity_id", "status").agg(decided_at=decided.event_timestamp.min())
-            state = self.owners(at)["status"].reset_index()
-            kept = state.merge(deal_frame(first.to_pyarrow()), on=["opportunity_id", "status"], how="inner")
-            return kept.set_index("opportunity_id").sort_index()
-
-        return self._ask("outcomes", at, ask)
+        fates = self.fates(at)
+        return fates.loc[fates["decided_at"].notna(), ["status", "decided_at"]]
 
     def first_known(self, at: datetime) -> pd.Series:
         """When each deal known at `at` was first known, by opportunity_id."""
-        from warehouse.as_known import visible
-
-        def ask() -> pd.DataFrame:
-            import ibis
-
-            rows = visible(self._tables["opportunities"], at)
-            since = ibis.greatest(rows.event_timestamp, rows.created_timestamp).min()
-            found = rows.group_by("opportunity_id").agg(since=since).order_by("opportunity_id")
-            return deal_frame(found.to_pyarrow()).set_index("opportunity_id")
-
-        return self._ask("first_known", at, ask)["since"]
+        return self.fates(at)["since"]
 
     def transactions(self, at: datetime) -> pd.DataFrame:
         """Money as known at `at`, each transaction as last corrected, in order of time."""
@@ -157,14 +156,6 @@ class PipelineHistory:
         """Quotas as known at `at`; empty where the source has none."""
         return self._ask("quotas", at, lambda: self._newest("quotas", at, ["quota_id"]))
 
-    def _deals(self, at: datetime, columns: Sequence[str]) -> pd.DataFrame:
-        from warehouse.as_known import newest_versions
-        from warehouse.contracts import CONTRACTS
-
-        known = newest_versions(self._tables["opportunities"], CONTRACTS["opportunities"], at)
-        rows = known.filter(known.status.notnull()).select(*columns).order_by("opportunity_id")
-        return deal_frame(rows.to_pyarrow())
-
     def _newest(self, table: str, at: datetime, order: list[str]) -> pd.DataFrame:
         from warehouse.as_known import newest_versions
         from warehouse.contracts import CONTRACTS
@@ -176,6 +167,30 @@ class PipelineHistory:
         if (what, at) not in self._cache:
             self._cache[what, at] = ask()
         return self._cache[what, at]
+
+
+def _fates(deals: Any, at: datetime) -> pd.DataFrame:
+    import ibis
+
+    from warehouse.as_known import visible
+
+    rows = visible(deals, at)
+    told = ibis.struct({"status": rows.status, "rep_id": rows.rep_id, "is_deleted": rows.is_deleted.fill_null(False)})
+    newest = told.argmax(ibis.struct({"event": rows.event_timestamp, "created": rows.created_timestamp}))
+    decided = {f"_{status}_at": rows.event_timestamp.min(where=rows.status == status) for status in ("won", "lost")}
+    since = ibis.greatest(rows.event_timestamp, rows.created_timestamp).min()
+    by_deal = rows.group_by("opportunity_id").agg(since=since, _newest=newest, **decided)
+    state = by_deal._newest
+    is_here = ~state["is_deleted"]
+    status = ibis.cases((is_here, state["status"]))
+    found = by_deal.select(
+        "opportunity_id",
+        "since",
+        status=status,
+        rep_id=ibis.cases((is_here, state["rep_id"])),
+        decided_at=ibis.cases((status == "won", by_deal._won_at), (status == "lost", by_deal._lost_at)),
+    )
+    return deal_frame(found.order_by("opportunity_id").to_pyarrow()).set_index("opportunity_id")
 
 
 def booked_by_deal(transactions: pd.DataFrame) -> pd.DataFrame:

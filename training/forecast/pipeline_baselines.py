@@ -82,14 +82,21 @@ def stage_win_rates(history: PipelineHistory, *, at: datetime, moments: Sequence
     Returns:
         Rates by stage, and the rate of all.
     """
-    outcomes = history.outcomes(at)
     states, places = history.open_states(moments)
-    ever = np.unique(np.concatenate(places))
-    seen = states.rows[["opportunity_id", "stage"]].take(ever).drop_duplicates()
-    seen = seen.join(outcomes["status"].rename("outcome"), on="opportunity_id", how="inner")
-    won = (seen["outcome"] == "won").astype(float)
+    stage = pd.Categorical(states.table["stage"].to_pandas(strings_to_categorical=True))
+    width = len(stage.categories) + 1
+    # Deal and stage as one number: a deal counts once for each stage it was seen in.
+    number = states.deal * width + stage.codes + 1
+    is_seen = np.zeros(len(states.ids) * width, dtype=bool)
+    for place in places:
+        is_seen[number[place]] = True
+    pairs = np.flatnonzero(is_seen)
+    outcome = history.outcomes(at)["status"].reindex(states.ids[pairs // width]).to_numpy()
+    known = pd.notna(outcome)
+    won = pd.Series((outcome[known] == "won").astype(np.float64), name="outcome")
     overall = float(won.mean()) if len(won) else 0.0
-    grouped = won.groupby(seen["stage"])
+    names = np.array([None, *stage.categories], dtype=object)
+    grouped = won.groupby(pd.Series(names[(pairs % width)[known]], name="stage"))
     rates: pd.Series = (grouped.sum() + _PRIOR_DEALS * overall) / (grouped.count() + _PRIOR_DEALS)
     return rates, overall
 

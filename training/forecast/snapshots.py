@@ -58,15 +58,17 @@ def learn_from(history: PipelineHistory, *, at: datetime, seed: int) -> tuple[pd
     states, places = history.open_states(all_moments)
     number = states.deal
     # Numbers of the deals met, in the order of their ids, so that the same deals are drawn whatever else is known.
-    met = np.unique(number[np.concatenate(places)])
+    is_met = np.zeros(len(states.ids), dtype=bool)
+    for place in places:
+        is_met[number[place]] = True
     counted = sum(len(place) for place in places[:-1])
-    is_learned = np.zeros(int(number.max(initial=-1)) + 1, dtype=bool)
-    is_learned[met] = _sample(len(met), share=_MOST_ROWS / max(counted, 1), seed=seed)
+    is_learned = np.zeros(len(states.ids), dtype=bool)
+    is_learned[is_met] = _sample(int(is_met.sum()), share=_MOST_ROWS / max(counted, 1), seed=seed)
     # What is open now needs its own past, whether it is learned from or not.
     is_needed = is_learned.copy()
     is_needed[number[places[-1]]] = True
     places = [place[is_needed[number[place]]] for place in places]
-    seen = [_seen(states.rows.take(place), moment, at=at) for place, moment in zip(places, all_moments, strict=True)]
+    seen = [_seen(states.rows(place), moment, at=at) for place, moment in zip(places, all_moments, strict=True)]
     rows, code = pd.concat(seen, ignore_index=True), number[np.concatenate(places)]
     is_now = np.arange(len(rows)) >= len(rows) - len(places[-1])
     rows = rows.join(_so_far(rows, code))
@@ -103,7 +105,7 @@ def _sample(count: int, *, share: float, seed: int) -> NDArray[np.bool_]:
 
 def _so_far(rows: pd.DataFrame, code: NDArray[np.int64]) -> pd.DataFrame:
     """How each snapshot's deal came there, from its own earlier snapshots only; `code` numbers the deals."""
-    order = np.lexsort((rows["moment"].to_numpy(), code))
+    order = np.lexsort((rows["moment"].dt.tz_localize(None).to_numpy(), code))
     ordered, deal = rows.iloc[order], code[order]
     is_first = np.r_[True, deal[1:] != deal[:-1]]
     since = ordered["moment"] - ordered["moment"].min()

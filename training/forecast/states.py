@@ -1,7 +1,7 @@
-"""States of open deals at many moments: each version of a deal is read once, however many month starts it lasts over.
+"""States of deals at many moments: each version of a deal is read once, however many month starts it lasts over.
 
 A forecast of 50,000 open deals learns from 25 month starts, which is more than a million states. Here they are places
-in a table of versions: texts become Python objects once, and rows are taken only where they are needed.
+in a table of versions that stays in Arrow's memory: rows become Python objects only where they are needed.
 """
 
 from __future__ import annotations
@@ -44,32 +44,54 @@ class States:
     """Versions of deals that were open at some moment.
 
     Args:
-        rows: `DEAL_COLUMNS` of each version, sorted by opportunity_id, dates as plain days.
+        table: `DEAL_COLUMNS` of each version.
         since: When each became the newest known, microseconds since 1970.
         until: When it no longer was.
     """
 
-    rows: pd.DataFrame
+    table: pa.Table
     since: NDArray[np.int64]
     until: NDArray[np.int64]
 
     def places(self, at: datetime) -> Places:
         """Places of the rows that were the newest known at a moment, one per open deal, by opportunity_id."""
-        moment = _microseconds(at)
-        return np.flatnonzero((self.since <= moment) & (moment < self.until))
+        moment = pd.Timestamp(at).value // 1000
+        found = np.flatnonzero((self.since <= moment) & (moment < self.until))
+        return found[np.argsort(self.deal[found], kind="stable")]
+
+    def rows(self, places: Places, columns: Sequence[str] = DEAL_COLUMNS) -> pd.DataFrame:
+        """Rows at some places, dates as plain days."""
+        return deal_frame(self.table.select(list(columns)).take(places))
 
     def followed_by(self, more: States) -> States:
         """These rows and, after them, others."""
+        import pyarrow as pa
+
         return States(
-            rows=pd.concat([self.rows, more.rows], ignore_index=True),
+            table=pa.concat_tables([self.table, more.table]),
             since=np.concatenate([self.since, more.since]),
             until=np.concatenate([self.until, more.until]),
         )
 
-    @cached_property
+    @property
     def deal(self) -> Places:
-        """Number of each row's deal; numbers are in the order of the ids."""
-        return np.asarray(pd.factorize(self.rows["opportunity_id"], sort=True)[0], dtype=np.int64)
+        """Number of each row's deal: its place among `ids`."""
+        return self._numbered[0]
+
+    @property
+    def ids(self) -> NDArray[np.object_]:
+        """Ids of the deals, sorted."""
+        return self._numbered[1]
+
+    @cached_property
+    def _numbered(self) -> tuple[Places, NDArray[np.object_]]:
+        import pyarrow.compute as pc
+
+        coded = self.table["opportunity_id"].combine_chunks().dictionary_encode()
+        order = pc.sort_indices(coded.dictionary)
+        rank = np.empty(len(order), dtype=np.int64)
+        rank[order.to_numpy()] = np.arange(len(order))
+        return rank[coded.indices.to_numpy()], np.array(coded.dictionary.take(order).to_pylist(), dtype=object)
 
 
 def has_ties(deals: Any) -> bool:
@@ -80,39 +102,49 @@ def has_ties(deals: Any) -> bool:
     return int(told._count.max().execute() or 0) > 1
 
 
-def read_states(deals: Any, moments: Sequence[datetime], *, ties: bool) -> States:
+def without_ties(deals: Any) -> Any:
+    """Of versions that share both their times the one that is last in the warehouse's order: the others never count."""
+    import ibis
+
+    from warehouse.as_known import version_number
+    from warehouse.contracts import CONTRACTS, TIME_COLUMNS
+
+    ranked = deals.mutate(_rank=version_number(deals, CONTRACTS["opportunities"]))
+    same = ibis.window(group_by=["opportunity_id", *TIME_COLUMNS])
+    return (
+        ranked.mutate(_last=ranked._rank.max().over(same)).filter(lambda t: t._rank == t._last).drop("_rank", "_last")
+    )
+
+
+def read_states(deals: Any, moments: Sequence[datetime]) -> States:
     """The versions of deals that were the newest known, and open, at any of the moments.
 
     A version is the newest known from when it is known itself until any later one is.
 
     Args:
-        deals: The canonical table `opportunities` as an Ibis table.
+        deals: The canonical table `opportunities` as an Ibis table, without ties.
         moments: At least one.
-        ties: `has_ties` of the table; without them the order takes a third of the time.
     """
     import ibis
 
     from common.clock import utc
-    from warehouse.as_known import version_number
-    from warehouse.contracts import CONTRACTS, TIME_COLUMNS
+    from warehouse.contracts import TIME_COLUMNS
 
-    known = deals.mutate(_from=ibis.greatest(deals.event_timestamp, deals.created_timestamp))
-    if ties:
-        known = known.mutate(_rank=version_number(known, CONTRACTS["opportunities"]))
-    order = ["_rank"] if ties else list(TIME_COLUMNS)
-    window = ibis.window(group_by="opportunity_id", order_by=order, following=(1, None))
+    # What puts versions in order is narrow; what they say is joined to the few that are asked for.
+    narrow = deals.select("opportunity_id", *TIME_COLUMNS, "status", "is_deleted")
+    known = narrow.mutate(_from=ibis.greatest(narrow.event_timestamp, narrow.created_timestamp))
+    window = ibis.window(group_by="opportunity_id", order_by=list(TIME_COLUMNS), following=(1, None))
     spans = known.mutate(_until=known._from.min().over(window))
     spans = spans.filter(spans.status == "open", ~spans.is_deleted.fill_null(False))
     # The first moment that a version reaches: if it is over by then it is over at all of them, or was never asked for.
     times = [utc(moment) for moment in sorted(set(moments))]
     reached = ibis.cases(*((spans._from <= time, time) for time in times))
     spans = spans.filter(reached.notnull(), spans._until.isnull() | (spans._until > reached))
-    table = spans.select("_from", "_until", *DEAL_COLUMNS).order_by("opportunity_id").to_pyarrow()
-    return States(
-        rows=deal_frame(table.select(list(DEAL_COLUMNS))),
-        since=_times(table["_from"]),
-        until=_times(table["_until"]),
-    )
+    spans = spans.select("opportunity_id", *TIME_COLUMNS, "_from", "_until")
+    told = deals.select(*dict.fromkeys([*DEAL_COLUMNS, *TIME_COLUMNS]))
+    found = told.inner_join(spans, ["opportunity_id", *TIME_COLUMNS]).select("_from", "_until", *DEAL_COLUMNS)
+    table = found.to_pyarrow()
+    return States(table=table.select(list(DEAL_COLUMNS)), since=_times(table["_from"]), until=_times(table["_until"]))
 
 
 def deal_frame(table: pa.Table) -> pd.DataFrame:
@@ -121,11 +153,10 @@ def deal_frame(table: pa.Table) -> pd.DataFrame:
 
     columns: dict[str, Any] = {}
     for name in table.column_names:
-        column = table[name].combine_chunks()
+        column = table[name]
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            coded = column.dictionary_encode()
-            texts = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
-            columns[name] = texts[coded.indices.fill_null(len(texts) - 1).to_numpy(zero_copy_only=False)]
+            codes, texts = _coded(column)
+            columns[name] = np.append(texts, np.array([None], dtype=object))[codes]
         elif pa.types.is_date(column.type):
             columns[name] = column.cast(pa.timestamp("s")).to_pandas()
         else:
@@ -133,12 +164,15 @@ def deal_frame(table: pa.Table) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def _coded(column: Any) -> tuple[Places, NDArray[np.object_]]:
+    """Numbers of texts, the number of texts for a missing one; and the texts."""
+    coded = column.combine_chunks().dictionary_encode()
+    texts = np.array([*coded.dictionary.to_pylist(), None], dtype=object)[:-1]
+    return coded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False).astype(np.int64), texts
+
+
 def _times(column: Any) -> NDArray[np.int64]:
     import pyarrow as pa
 
     numbers = column.combine_chunks().cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
     return np.asarray(numbers.fill_null(_NEVER).to_numpy(zero_copy_only=False), dtype=np.int64)
-
-
-def _microseconds(at: datetime) -> int:
-    return pd.Timestamp(at).value // 1000
