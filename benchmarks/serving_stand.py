@@ -94,7 +94,7 @@ def widen(workspace: Workspace, settings: Settings, count: int) -> list[str]:
 
     rows = open_rows(workspace, settings.online_store)
     ids = [f"N-{number:07d}" for number in range(count)]
-    for view in ("lead_profile", "lead_engagement"):
+    for view in ("lead_profile", "lead_engagement", "lead_activity"):
         keys = [key for key in rows.strays(view, ()) if key.startswith(b"=L-")]
         found = [rows.read([(view, keys[start : start + 400])])[0].rows for start in range(0, len(keys), 400)]
         known = [row for part in found for row in part.values()]

@@ -89,6 +89,8 @@ class LinearModel:
                 expected=f"{len(self.missing)} features",
                 got=f"{n_features}",
             )
+        if n_rows == 1:
+            return self._one_row(np.array(matrix, dtype=np.float64))
         pieces = np.empty((n_rows, n_features))
         chunk = max(1, _CHUNK_CELLS // max(1, n_features))
         for at in range(0, n_rows, chunk):
@@ -108,28 +110,62 @@ class LinearModel:
         pieces[:, layout.order] = self.level.ravel().take(place) + self.slope.ravel().take(place) * value
         return np.where(np.isnan(matrix), self.missing, pieces)
 
+    def _one_row(self, value: Matrix) -> Matrix:
+        """`_chunk` of one row, where one comparison with all thresholds takes less time than many small steps."""
+        layout, flat = self._layout, value[0]
+        missing = np.isnan(flat)
+        flat[layout.numbers] = signed_log(flat[layout.numbers])
+        passed = np.concatenate([[0], (flat.take(layout.owner) >= layout.flat).cumsum()])
+        place = passed.take(layout.until) - passed.take(layout.since) + layout.begins
+        pieces = self.level.ravel().take(place) + self.slope.ravel().take(place) * flat
+        pieces[missing] = self.missing[missing]
+        return np.asarray(pieces[None], dtype=np.float64)
+
     @cached_property
     def _layout(self) -> _Layout:
         counts = np.isfinite(self.starts).sum(axis=1)
         order = np.argsort(-counts, kind="stable")
         with_more = [int((counts > place).sum()) for place in range(int(counts.max(initial=0)))]
         thresholds = tuple((count, self.starts[order[:count], place]) for place, count in enumerate(with_more))
-        return _Layout(order, self.is_number[order], thresholds)
+        until = counts.cumsum()
+        return _Layout(
+            order=order,
+            is_number=self.is_number[order],
+            thresholds=thresholds,
+            numbers=np.flatnonzero(self.is_number),
+            begins=np.arange(len(counts)) * self.level.shape[1],
+            flat=self.starts[np.isfinite(self.starts)],
+            owner=np.repeat(np.arange(len(counts)), counts),
+            since=until - counts,
+            until=until,
+        )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Layout:
-    """The features with most segments first, so that no time goes into the unused places of the others.
+    """The tables without their unused places: for many rows feature by feature, for one row in one piece.
 
     Args:
-        order: Positions of the features, shape (F,).
+        order: Positions of the features, those with most segments first, shape (F,).
         is_number: Of the features in that order.
         thresholds: By place: how many features have so many starts, and theirs.
+        numbers: Positions of the numbers.
+        begins: Where each feature's part of the flattened `level` begins, shape (F,).
+        flat: All starts, feature by feature.
+        owner: The feature of each.
+        since: Where each feature's starts begin in `flat`, shape (F,).
+        until: Where they end.
     """
 
     order: NDArray[np.int64]
     is_number: NDArray[np.bool_]
     thresholds: tuple[tuple[int, Matrix], ...]
+    numbers: NDArray[np.int64]
+    begins: NDArray[np.int64]
+    flat: Matrix
+    owner: NDArray[np.int64]
+    since: NDArray[np.int64]
+    until: NDArray[np.int64]
 
 
 def signed_log(values: Matrix) -> Matrix:

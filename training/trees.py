@@ -65,11 +65,17 @@ class XgBoostTrees:
         return OneRow(self.booster, rounds=self.rounds, width=int(self.booster.num_features()))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_one_row"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_one_row", "_threads")}
+
+    def _use(self, threads: int) -> None:
+        # Telling the booster takes longer than asking it for a row.
+        if self.__dict__.get("_threads") != threads:
+            self.booster.set_param({"nthread": threads})
+            self.__dict__["_threads"] = threads
 
     def margin(self, matrix: Matrix, *, threads: int = 1) -> Matrix:
         """Log-odds, shape (n_rows,)."""
-        self.booster.set_param({"nthread": threads})
+        self._use(threads)
         if len(matrix) == 1:
             return np.array([self._one_row.margin(matrix[0])])
         # The matrix is our own; to have its width looked up and checked takes twice as long as the prediction.
@@ -81,7 +87,7 @@ class XgBoostTrees:
     def contributions(self, matrix: Matrix, *, threads: int = 1) -> Matrix:
         """Shapley values, shape (n_rows, n_features + 1)."""
         xgboost = _import_library("xgboost")
-        self.booster.set_param({"nthread": threads})
+        self._use(threads)
         rows = xgboost.DMatrix(matrix, nthread=threads)
         values = self.booster.predict(rows, pred_contribs=True, iteration_range=(0, self.rounds))
         return np.asarray(values, dtype=np.float64)

@@ -151,3 +151,13 @@ def fitted_once() -> LinearModel:
     if not _MODELS:
         _MODELS.append(fitted())
     return _MODELS[0]
+
+
+def test_a_row_alone_has_the_bits_that_it_has_among_others() -> None:
+    model = fitted()
+    odd = np.array([[np.nan, np.nan, np.nan], [np.inf, -np.inf, 7.0], [0.0, -0.0, -1.0], [1e300, -1e300, 1.0]])
+    rows = np.concatenate([odd, MATRIX[:200]])
+    together = model.contributions(rows)
+    for at, row in enumerate(rows):
+        assert np.array_equal(model.contributions(row[None])[0], together[at], equal_nan=True)
+        assert model.margin(row[None])[0] == model.margin(rows)[at]
