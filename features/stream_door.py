@@ -136,6 +136,11 @@ class EventDoor:
         return happened if self._clock == "data" else max(happened, arrived)
 
 
+def worker_lock(workspace: Workspace) -> Path:
+    """The file that the one worker of a workspace's stream locks."""
+    return stream_folder(workspace) / "worker.lock"
+
+
 def stream_folder(workspace: Workspace) -> Path:
     """Where a workspace keeps its stream's queue and clock."""
     return workspace.root / "stream"

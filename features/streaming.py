@@ -30,7 +30,7 @@ from common.locks import exclusive
 from common.settings import Settings
 from features.online_store_rows import open_rows
 from features.stream_clock import StreamClock
-from features.stream_door import STREAMED, EventDoor, open_door, stream_folder
+from features.stream_door import STREAMED, EventDoor, open_door, worker_lock
 from features.stream_inbox import take_inbox
 from features.stream_queue import EventQueue, QueuedEvent
 from features.stream_state import EntityState, Snapshot, is_own, own_states, snapshot_of
@@ -123,7 +123,7 @@ class StreamUpdater:
         told = ""
         while not stop.is_set():
             try:
-                with exclusive(stream_folder(self.repository.workspace) / "worker.lock", what="stream", wait_seconds=0):
+                with exclusive(worker_lock(self.repository.workspace), what="stream", wait_seconds=0):
                     self._work_until(stop)
             except Exception as error:  # the edge of a thread: it must neither die nor be silent
                 if not isinstance(error, SalienceError | OSError):

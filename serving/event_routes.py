@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Body, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from common.settings import Settings
-from common.workspace import Workspace
 from serving.asking import problems
 
 if TYPE_CHECKING:
@@ -62,33 +59,3 @@ async def push_events(request: Request, body: Events) -> TakenEvents:
 def _take(door: EventDoor, body: list[Any]) -> Taken:
     door.require_room()
     return door.take(body)
-
-
-class EventWorker:
-    """The stream of a workspace, worked on by a thread of this process; of several processes one does it.
-
-    Args:
-        settings: What now means, and where features are kept.
-        workspace: Whose events.
-    """
-
-    def __init__(self, settings: Settings, workspace: Workspace) -> None:
-        from features.stream_door import open_door
-
-        self.door = open_door(settings, workspace)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(settings, workspace), name="stream", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Commit what is in hand and end the thread."""
-        self._stop.set()
-        self._thread.join(timeout=10)
-
-    def _run(self, settings: Settings, workspace: Workspace) -> None:
-        from features.repository import FeatureRepository
-        from features.streaming import StreamUpdater
-        from warehouse.store import Warehouse
-
-        repository = FeatureRepository(workspace, Warehouse(workspace.warehouse), settings.online_store)
-        StreamUpdater(repository, settings, door=self.door).run(self._stop)

@@ -21,12 +21,12 @@ from fastapi import FastAPI  # noqa: E402
 
 from common.settings import Settings  # noqa: E402
 from common.workspace import Workspace  # noqa: E402
+from features.stream_door import open_door  # noqa: E402
 from serving.asgi import Application  # noqa: E402
 from serving.assembly import open_engine, territories_of  # noqa: E402
 from serving.boundary import Boundary, RealPath  # noqa: E402
 from serving.decisions import DecisionRecord  # noqa: E402
 from serving.engine import Engine  # noqa: E402
-from serving.event_routes import EventWorker  # noqa: E402
 from serving.forecast_desk import ForecastDesk  # noqa: E402
 from serving.guard import Guard  # noqa: E402
 from serving.jobs import JobStarter  # noqa: E402
@@ -34,6 +34,7 @@ from serving.lean import settle, use_few_arenas, without_sklearn  # noqa: E402
 from serving.metrics import ServiceMetrics  # noqa: E402
 from serving.prediction_log import PredictionLog  # noqa: E402
 from serving.routes import TASKS, build_app, paths_of  # noqa: E402
+from serving.stream_runner import StreamStarter  # noqa: E402
 from serving.upkeep import Upkeep  # noqa: E402
 from warehouse.store import Warehouse  # noqa: E402
 
@@ -84,12 +85,13 @@ class ModelService:
             self.engine = open_engine(
                 settings, workspace, tasks=self.tasks, log=self._log, override_of=state.decisions.override_of
             )
-        self._events = EventWorker(settings, workspace)
+        state.door = open_door(settings, workspace)
         self._upkeep = Upkeep(
             self.engine,
             guard=state.guard,
             decisions=state.decisions,
             jobs=state.jobs,
+            stream=StreamStarter(settings, workspace),
             metrics=state.metrics,
             log=self._log,
             read_territories=None if state.guard.is_open else lambda: territories_of(Warehouse(workspace.warehouse)),
@@ -98,7 +100,7 @@ class ModelService:
         self.engine.trial.start()
         if self._log is not None:
             self._log.start()
-        state.engine, state.door = self.engine, self._events.door
+        state.engine = self.engine
         settle()
 
     def __is_ready__(self) -> bool:
@@ -109,7 +111,6 @@ class ModelService:
     def stop_following(self) -> None:
         """End the threads, and write down what they hold."""
         self._upkeep.stop()
-        self._events.stop()
         self._desk.stop()
         self.engine.trial.stop()
         if self._log is not None:

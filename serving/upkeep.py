@@ -1,4 +1,4 @@
-"""What a service looks after beside answering: registry, keys, decisions, territories, jobs, its own figures."""
+"""What a service looks after beside answering: registry, keys, decisions, territories, jobs, stream and its figures."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from serving.guard import Guard
 from serving.jobs import JobStarter
 from serving.metrics import ServiceMetrics
 from serving.prediction_log import PredictionLog
+from serving.stream_runner import StreamStarter
 
 _TERRITORIES_SECONDS = 300.0
 
@@ -28,6 +29,7 @@ class Upkeep:
         guard: Its tokens' keys, and the territories of reps.
         decisions: What others decided.
         jobs: Starts the process that works on jobs, where one is left over.
+        stream: Starts the process that works on pushed events, where none does.
         metrics: Told how things are.
         log: Whose figures they are.
         read_territories: Territory by rep, from the warehouse; None where nobody is scoped.
@@ -40,6 +42,7 @@ class Upkeep:
         guard: Guard,
         decisions: DecisionRecord,
         jobs: JobStarter,
+        stream: StreamStarter,
         metrics: ServiceMetrics,
         log: PredictionLog | None,
         read_territories: Callable[[], Mapping[str, str]] | None = None,
@@ -48,6 +51,7 @@ class Upkeep:
         self._guard = guard
         self._decisions = decisions
         self._jobs = jobs
+        self._stream = stream
         self._metrics = metrics
         self._log = log
         self._read_territories = read_territories
@@ -62,11 +66,12 @@ class Upkeep:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, and the process that works on jobs."""
+        """End the thread, and the processes that work on jobs and on the stream."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
         self._jobs.stop()
+        self._stream.stop()
 
     def look(self) -> None:
         """Look at everything once; what fails is said once, and the rest goes on."""
@@ -75,6 +80,7 @@ class Upkeep:
             ("decisions", self._decisions.refresh),
             ("territories", self._refresh_territories),
             ("jobs", self._jobs.start),
+            ("stream", self._stream.start),
             ("figures", self._tell),
         ):
             try:

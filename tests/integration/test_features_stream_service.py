@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from conftest import SmallWorld
 
@@ -65,6 +66,37 @@ def test_a_score_knows_an_event_within_seconds_and_a_second_delivery_changes_not
     time.sleep(3)
     assert warehouse.row_count("lead_events") == small_world.warehouse.row_count("lead_events") + 9
     assert _score(client, lead)["conversion_probability"] == after["conversion_probability"]
+
+
+def test_the_streams_process_is_started_again_when_it_was_killed_and_what_was_pushed_is_not_lost(
+    client: httpx.Client, small_world: SmallWorld
+) -> None:
+    lead = open_lead_spine(small_world.warehouse, small_world.now)["lead_id"].to_pylist()[1]
+    before = _score(client, lead)
+    killed = _stream_process()
+    killed.kill()
+    killed.wait(10)
+    event = {
+        "table": "lead_events",
+        "row": {
+            "lead_id": lead,
+            "kind": "demo_request",
+            "event_timestamp": (small_world.now + timedelta(minutes=1)).isoformat(),
+        },
+    }
+    assert client.post("/api/v1/events", json=[event]).json()["accepted"] == 1
+    _becomes_other(client, lead, than=before)
+    assert _stream_process().pid != killed.pid
+
+
+def _stream_process() -> psutil.Process:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        for child in psutil.Process().children(recursive=True):
+            if "serving.stream_runner" in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE:
+                return child
+        time.sleep(0.1)
+    raise AssertionError("no process works on the stream")
 
 
 def test_a_body_that_is_no_list_is_refused(client: httpx.Client) -> None:
