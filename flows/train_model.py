@@ -38,7 +38,7 @@ def fit_deal(source: str | None, trials: int | None, **options: Any) -> dict[str
 @task(name="train-forecast", cache_policy=NO_CACHE)
 def fit_forecast(source: str | None, trials: int | None) -> dict[str, Any]:
     """The revenue forecast."""
-    from training.forecast import train_forecast
+    from training.forecast.train import train_forecast
 
     return _fit(train_forecast, source, trials)
 

@@ -64,7 +64,7 @@ def make_world(folder: Path) -> SmallWorld:
     """Simulate, ingest, train and materialize below `folder`."""
     from features.repository import FeatureRepository
     from training.deal import train_deal
-    from training.forecast import train_forecast
+    from training.forecast.train import train_forecast
     from training.lead import train_lead
     from training.registry import ModelRegistry
     from warehouse.ingest import ingest
@@ -107,8 +107,7 @@ def make_world(folder: Path) -> SmallWorld:
 
 def _appoint(outcomes: Mapping[str, TrainingOutcome], registry: ModelRegistry, workspace: Workspace) -> None:
     """Make every version champion that the gate held back: so small a world seldom convinces it."""
-    from training.forecast import ForecastStore
-    from training.forecast.store import Forecast
+    from training.forecast.store import Forecast, ForecastStore
 
     for outcome in outcomes.values():
         if registry.champion(outcome.name) is None:

@@ -14,9 +14,10 @@ import pytest
 from common.errors import ContractError, InputError, TooLittleDataError
 from common.settings import Settings
 from common.workspace import Workspace
-from training.forecast import ForecastStore, train_forecast
 from training.forecast.series import apply_recipe, learn_recipe
 from training.forecast.series_data import arrange_series
+from training.forecast.store import ForecastStore
+from training.forecast.train import train_forecast
 from training.registry import ModelRegistry
 from warehouse.sources import load_source
 from warehouse.store import Warehouse

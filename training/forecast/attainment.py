@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from statistics import NormalDist
 from typing import Any
 
-from training.forecast.frame import QUANTILES
+from training.forecast.columns import QUANTILES
 
 _SURE = 0.995
 _NORMAL = NormalDist()

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from common.errors import TooLittleDataError
-from training.forecast.frame import KEYS, summarise, to_cents
+from training.forecast.columns import KEYS
+from training.forecast.frame import summarise, to_cents
 from training.forecast.history import LEVELS, PipelineHistory
 from training.forecast.learning import with_unassigned
 from training.forecast.metrics import bias, coverage, wape

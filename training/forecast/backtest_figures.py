@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from training.forecast.frame import QUANTILES
+from training.forecast.columns import QUANTILES
 from training.forecast.metrics import FloatArray, bias, coverage, wape
 
 OURS = "this forecast"

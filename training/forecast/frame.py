@@ -9,19 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from training.forecast.columns import COMPONENTS, QUANTILES, STAGE_PREFIX
 from training.forecast.metrics import FloatArray
 from training.forecast.periods import Period
 from training.forecast.ranges import factor_of, range_key
 from training.forecast.reconciliation import Hierarchy
-
-COMPONENTS = ("closed", "open", "new", "renewal")
-QUANTILES = {"lower_95": 0.025, "lower_80": 0.1, "median": 0.5, "upper_80": 0.9, "upper_95": 0.975}
-STAGE_PREFIX = "open:"
-"""Columns `open:<stage>` split the component `open` by the deals' stage."""
-SLIPPING = ("slipping_in", "slipping_out")
-"""Of `open`: expected in the period though the entered close date is not in it; and, not in `open`, expected later
-though the entered close date is in the period."""
-KEYS = ("level", "entity_id", "period")
 
 Cents = NDArray[np.int64]
 

@@ -19,7 +19,8 @@ import pandas as pd
 
 from common.errors import InputError
 from training.forecast.attainment import probability_of_reaching
-from training.forecast.frame import COMPONENTS, BottomForecast, Cents, summarise
+from training.forecast.columns import COMPONENTS
+from training.forecast.frame import BottomForecast, Cents, summarise
 from training.forecast.levers import Levers
 from training.forecast.metrics import FloatArray
 from training.forecast.periods import Period, month_number, parse_period

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import InputError, NotFoundError, UnavailableError, shorten
-from training.forecast.frame import COMPONENTS, KEYS, SLIPPING, STAGE_PREFIX
+from training.forecast.columns import COMPONENTS, KEYS, SLIPPING, STAGE_PREFIX
 from training.forecast.periods import parse_period
 
 if TYPE_CHECKING:

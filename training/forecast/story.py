@@ -14,7 +14,7 @@ from training.forecast.asking import Asked, Forecaster
 from training.forecast.attainment import probability_of_reaching
 from training.forecast.backtest import actual_values
 from training.forecast.change import forecast_change, members
-from training.forecast.frame import SLIPPING, STAGE_PREFIX
+from training.forecast.columns import SLIPPING, STAGE_PREFIX
 from training.forecast.gap import pipeline_gap
 from training.forecast.history import COMPANY, LEVELS
 from training.forecast.overrides import Applied, ForecastOverride, apply_overrides

@@ -13,7 +13,8 @@ import pandas as pd
 from common.errors import TooLittleDataError
 from training.forecast.backtest import backtest_metrics, baseline_metrics
 from training.forecast.candidates import NAIVE, forecast_with, least_history
-from training.forecast.frame import KEYS, BottomForecast, summarise, to_cents
+from training.forecast.columns import KEYS
+from training.forecast.frame import BottomForecast, summarise, to_cents
 from training.forecast.metrics import FloatArray
 from training.forecast.periods import Grain, Period, periods_within
 from training.forecast.results import Trained
