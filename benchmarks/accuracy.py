@@ -14,7 +14,7 @@ calibration error below 0.02, and 1.3 times the conversions of the rule score at
 AUC at most 0.02 below the peer at each stage, and above it on average; log-loss below that of the stage's own win rate
 on average. maven has no signal: AUC from 0.45 to 0.55, and the gate stays shut. Series (tourism, 8 quarters; stallion,
 6 months): WAPE, MASE and pinball loss below the best naive forecast at every level, and below AutoETS on the mean of
-the levels.
+the levels; beside that one origin, without a bar, the rolling origins before it.
 
 Every case is written down: id, as_of, y, p; of series: series, date, level, median, ranges, actual.
 """
@@ -239,6 +239,8 @@ def series_rows(*, cases: Path) -> Iterator[Row]:
                 mean(judged.figures[who][level][figure] for level in judged.levels) for who in ("ours", AUTO_ETS)
             )
             yield Row(f"{name} {label}, mean of levels, by AutoETS", bar, 0.0, ours, "", bar, ours < bar)
+        for level, (ours, naive) in judged.past.items():
+            yield Row(f"{name} WAPE before the test, {level}, by naive", naive, 0.0, ours)
         for level in judged.levels:
             for percent in (80, 95):
                 share, low, high = judged.coverage[level, percent]

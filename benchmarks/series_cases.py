@@ -44,6 +44,8 @@ class JudgedSeries:
         levels: Its levels, highest first.
         figures: By forecaster ("ours" and the peers), level and figure of `FIGURES`.
         coverage: By level and percent: share of actual values in our range, and its 95 % interval.
+        past: By level, on the rolling origins before the test: our mean WAPE, as it could be known then, and the best
+            naive forecast's.
         verdict: What was chosen.
         cases: File with one row per series of all levels and date.
     """
@@ -52,6 +54,7 @@ class JudgedSeries:
     levels: tuple[str, ...]
     figures: Mapping[str, Mapping[str, Mapping[str, float]]]
     coverage: Mapping[tuple[str, int], tuple[float, float, float]]
+    past: Mapping[str, tuple[float, float]]
     verdict: str
     cases: Path
 
@@ -64,10 +67,10 @@ def judge_series(name: str, opened: Any, *, cases: Path) -> JudgedSeries:
         opened: Settings, source, workspace, warehouse and repository of a fresh workspace.
         cases: Folder for the cases.
     """
-    from training.forecast import train_forecast
     from training.forecast.gate import BACKTEST_FILE
     from training.forecast.series_data import arrange_series, read_series
     from training.forecast.store import MANIFEST_FILE
+    from training.forecast.train import train_forecast
     from training.registry import ModelRegistry
     from warehouse.present import known_until
 
@@ -83,6 +86,7 @@ def judge_series(name: str, opened: Any, *, cases: Path) -> JudgedSeries:
         who: _figures(said, data, h=protocol.test_periods, season_length=protocol.season_length)
         for who, said in {"ours": ours, **peers}.items()
     }
+    details = json.loads((outcome.bundle / MANIFEST_FILE).read_text(encoding="utf-8"))["details"]
     path = cases / f"{name}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     rows[list(_COLUMNS)].rename(columns=_COLUMNS).to_csv(path, index=False)
@@ -93,9 +97,16 @@ def judge_series(name: str, opened: Any, *, cases: Path) -> JudgedSeries:
         coverage={
             (level, percent): _held(rows, level, percent) for level in data.hierarchy.levels for percent in (80, 95)
         },
-        verdict=_verdict(json.loads((outcome.bundle / MANIFEST_FILE).read_text(encoding="utf-8"))["details"]),
+        past=_past(details),
+        verdict=_verdict(details),
         cases=path,
     )
+
+
+def _past(details: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """Our mean WAPE over the rolling origins by level, and the best naive forecast's."""
+    ours = details["reconciled_scores"][details["reconciliation"]]
+    return {level: (ours[level], min(scores[peer] for peer in NAIVE)) for level, scores in details["scores"].items()}
 
 
 def _verdict(details: Mapping[str, Any]) -> str:

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from common.errors import TooLittleDataError
-from training.forecast.candidates import METHODS, TREES, BaseForecast, all_forecasts, combine, forecast_with
+from training.forecast.candidates import (
+    COSTLY,
+    METHODS,
+    TREES,
+    BaseForecast,
+    all_forecasts,
+    combine,
+    forecast_with,
+    methods_for,
+)
 from training.forecast.global_trees import forecast_by_trees
 
 VALUES = np.array([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]])
@@ -78,8 +87,19 @@ def test_a_combination_weighs_each_series_by_its_own_weights() -> None:
 def test_all_methods_answer_for_every_series_and_period() -> None:
     values = np.random.default_rng(2).normal(100, 10, (3, 30))
     made = all_forecasts(values, level=np.array([0, 1, 1]), h=3, season_length=4)
-    assert set(made) == {*METHODS, TREES}
+    assert set(made) == {*METHODS, TREES, COSTLY}
     assert all(forecast.mean.shape == (3, 3) and np.isfinite(forecast.mean).all() for forecast in made.values())
+
+
+def test_the_costly_method_speaks_only_where_series_are_few_and_trees_only_where_they_are_many() -> None:
+    assert "auto_ets" in methods_for(8)
+    assert "auto_ets" not in methods_for(300)
+    assert TREES in methods_for(300)
+    assert TREES not in methods_for(8)
+    values = np.random.default_rng(6).normal(100, 10, (22, 20))
+    made = all_forecasts(values, level=np.array([0] + [1] * 21), h=2, season_length=4)
+    assert (made[COSTLY].mean[0] > 0).all()
+    assert (made[COSTLY].mean[1:] == 0).all()
 
 
 def test_trees_find_the_season_that_all_series_share_whatever_their_size() -> None:

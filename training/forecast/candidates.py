@@ -17,6 +17,8 @@ GROWTH = "seasonal_growth"
 TREES = "trees"
 """One model of all series of all levels (`global_trees`); `forecast_with` does not know it."""
 METHODS = (*NAIVE, GROWTH, "ets", "damped_ets", "theta")
+COSTLY = "auto_ets"
+_FEW_SERIES = 20
 _GROWTH_KEPT = 0.5
 _MOST_GROWTH = 2.0
 
@@ -39,7 +41,7 @@ def forecast_with(method: str, values: FloatArray, *, h: int, season_length: int
     """Forecast each row of `values` by `method`.
 
     Args:
-        method: One of `METHODS`.
+        method: One of `METHODS`, or `COSTLY`.
         values: Shape (n_series, n_periods), oldest first, no gaps.
         h: Periods ahead.
         season_length: Periods of a season; 1 for none.
@@ -79,8 +81,16 @@ def least_history(season_length: int) -> int:
     return 2 * season_length + 8
 
 
+def methods_for(n_series: int) -> tuple[str, ...]:
+    """The methods that speak at a level of so many series: the costly one where they are few, trees where many.
+
+    The trees learn from the many small series of the lower levels, and a total is not like these.
+    """
+    return (*METHODS, COSTLY if n_series <= _FEW_SERIES else TREES)
+
+
 def all_forecasts(values: FloatArray, *, level: IntArray, h: int, season_length: int) -> dict[str, BaseForecast]:
-    """The forecasts of all methods, each fitted once.
+    """The forecasts of all methods, each fitted once; 0 for series that a method does not speak of (`methods_for`).
 
     Args:
         values: All series of all levels, shape (n_series, n_periods).
@@ -91,6 +101,11 @@ def all_forecasts(values: FloatArray, *, level: IntArray, h: int, season_length:
     made = {name: forecast_with(name, values, h=h, season_length=season_length) for name in METHODS}
     mean = forecast_by_trees(values, level=level, h=h, season_length=season_length)
     made[TREES] = BaseForecast(mean=mean, residuals=np.full_like(values, np.nan))
+    few = np.flatnonzero(np.bincount(level)[level] <= _FEW_SERIES)
+    made[COSTLY] = BaseForecast(mean=np.zeros_like(mean), residuals=np.zeros_like(values))
+    if len(few):
+        costly = forecast_with(COSTLY, values[few], h=h, season_length=season_length)
+        made[COSTLY].mean[few], made[COSTLY].residuals[few] = costly.mean, costly.residuals
     return made
 
 
@@ -144,6 +159,12 @@ def _ets(season_length: int) -> Any:
     return AutoETS(season_length=season_length, model="ANZ")
 
 
+def _auto_ets(season_length: int) -> Any:
+    from statsforecast.models import AutoETS
+
+    return AutoETS(season_length=season_length)
+
+
 def _damped_ets(season_length: int) -> Any:
     from statsforecast.models import AutoETS
 
@@ -156,6 +177,11 @@ def _theta(season_length: int) -> Any:
     return Theta(season_length=season_length)
 
 
-# Level with or without an additive season, one with a trend that fades (Hyndman et al. 2008), and Theta (Fiorucci
-# et al. 2016). All of ETS by information criterion takes ten times as long and is no better on rolling origins.
-_MODELS: dict[str, Callable[[int], Any]] = {"ets": _ets, "damped_ets": _damped_ets, "theta": _theta}
+# Level with or without an additive season, one with a trend that fades, all of ETS by information criterion, which
+# takes ten times as long (Hyndman et al. 2008), and Theta (Fiorucci et al. 2016).
+_MODELS: dict[str, Callable[[int], Any]] = {
+    "ets": _ets,
+    "damped_ets": _damped_ets,
+    "auto_ets": _auto_ets,
+    "theta": _theta,
+}

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import TooLittleDataError
-from training.forecast.candidates import METHODS as PLAIN_METHODS
-from training.forecast.candidates import NAIVE, TREES, BaseForecast, all_forecasts, combine, least_history
+from training.forecast.candidates import NAIVE, BaseForecast, all_forecasts, combine, least_history, methods_for
 from training.forecast.global_trees import IntArray
 from training.forecast.metrics import FloatArray, conformal_factor, wape
 from training.forecast.reconciliation import METHODS, Hierarchy, Method, projection
@@ -27,7 +26,6 @@ NOMINAL = {80: 0.8, 95: 0.95}
 _Z = {80: 1.2815515655446004, 95: 1.959963984540054}
 _MIN_WINDOWS = 2
 _LEAST_ERROR = 1e-6
-_METHODS = (*PLAIN_METHODS, TREES)
 Weights = Mapping[str, Mapping[str, float]]
 """Level, then method, to weight; those of a level sum to 1."""
 Scores = Mapping[str, Mapping[str, float]]
@@ -209,7 +207,7 @@ def _recency(cutoffs: Sequence[int], *, at: int, season_length: int) -> FloatArr
 def _scores(actual: FloatArray, made: Mapping[str, BaseForecast], hierarchy: Hierarchy) -> Scores:
     """WAPE of one origin by level and method."""
     return {
-        level: {name: wape(actual[rows], made[name].mean[rows]) for name in _METHODS}
+        level: {name: wape(actual[rows], made[name].mean[rows]) for name in methods_for(len(hierarchy.ids[level]))}
         for level in hierarchy.levels
         for rows in [hierarchy.rows(level)]
     }
@@ -224,18 +222,23 @@ def _mean_scores(scores: Sequence[Scores], counted: FloatArray) -> Scores:
 
 def _weights(scores: Sequence[Scores], counted: FloatArray, hierarchy: Hierarchy) -> Weights:
     """One over each method's squared error; equal weights where no origin has told yet, or nothing ever came."""
-    if not scores:
-        return {level: dict.fromkeys(_METHODS, 1.0 / len(_METHODS)) for level in hierarchy.levels}
     found = {}
-    for level, errors in _mean_scores(scores, counted).items():
-        worth = np.nan_to_num([1.0 / max(errors[name], _LEAST_ERROR) ** 2 for name in _METHODS], nan=1.0)
-        found[level] = dict(zip(_METHODS, (worth / worth.sum()).tolist(), strict=True))
+    for level in hierarchy.levels:
+        names = methods_for(len(hierarchy.ids[level]))
+        worth = np.ones(len(names))
+        if scores:
+            errors = _mean_scores(scores, counted)[level]
+            worth = np.nan_to_num([1.0 / max(errors[name], _LEAST_ERROR) ** 2 for name in names], nan=1.0)
+        found[level] = dict(zip(names, (worth / worth.sum()).tolist(), strict=True))
     return found
 
 
 def _weighted(made: Mapping[str, BaseForecast], weights: Weights, hierarchy: Hierarchy) -> BaseForecast:
     level = _level(hierarchy)
-    by_method = {name: np.array([weights[one][name] for one in hierarchy.levels])[level] for name in _METHODS}
+    by_method = {
+        name: np.array([weights[one].get(name, 0.0) for one in hierarchy.levels], dtype=np.float64)[level]
+        for name in made
+    }
     return combine(made, by_method)
 
 
