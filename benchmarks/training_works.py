@@ -136,8 +136,9 @@ def train(rows: int) -> dict[str, Any]:
     for function in (search, "fit_trees"), (linear, "fit_linear"):
         clock.watch(*function)
     clock.watch(trees, "shifted_log_loss", name="metric within fits")
-    for function in ("fit_entries", "_matrix", "probe", "slice_past", "fingerprint", "_fit_data", "_cross_fitted",
-                     "choose_calibration", "evaluate", "naive_answers", "run_study", "choose_winner"):  # fmt: skip
+    parts = """fit_entries _matrix probe slice_past fingerprint fit_rows cross_fitted backtest choose_calibration evaluate
+        naive_answers run_study choose_winner""".split()
+    for function in parts:
         if hasattr(classifier, function):
             clock.watch(classifier, function)
     for function in ("describe_features", "reference_quantiles", "probability_bands", "write_bundle"):
