@@ -17,6 +17,7 @@ from features.transformations.deal_state import DEAL_STATE
 from features.transformations.lead_activity import LEAD_ACTIVITY
 from features.transformations.lead_engagement import LEAD_ENGAGEMENT
 from features.transformations.lead_profile import LEAD_PROFILE
+from features.transformations.rep_deals import REP_DEALS
 from features.transformations.rep_performance import REP_PERFORMANCE
 from features.transformations.segment_history import SEGMENT_HISTORY
 from features.transformations.series_history import SERIES_HISTORY
@@ -59,6 +60,7 @@ VIEWS: dict[str, ViewSpec] = {
         DEAL_COMPETITION,
         ACCOUNT_HISTORY,
         REP_PERFORMANCE,
+        REP_DEALS,
         SERIES_HISTORY,
     )
 }
@@ -85,6 +87,7 @@ SERVICES: dict[str, ServiceSpec] = {
                 "deal_competition",
                 "account_history",
                 "rep_performance",
+                "rep_deals",
             ),
         ),
         ServiceSpec(

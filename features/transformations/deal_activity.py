@@ -5,160 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from features.specs import FeatureSpec, ViewSpec
+from features.specs import ViewSpec
+from features.transformations.deal_activity_features import DIRECTIONS, FEATURES, KINDS
 from features.transformations.expressions import days_between, seen_events, thousandths, whole_seconds, within_days
 from features.transformations.history import attach
+from features.transformations.outcome_tones import GOOD, NOBODY, outcome_tone
 from warehouse.contracts import CONTRACTS
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-_KINDS = {"email": "e-mails", "call": "calls", "meeting": "meetings", "demo": "demos", "task": "tasks"}
-_DIRECTIONS = {"inbound": "contacts by the customer", "outbound": "contacts by us"}
-
-_RECENT = {
-    "outbound": "contact by us",
-    "email": "e-mail",
-    "call": "call",
-    "demo": "demo",
-}
-
-
-def _count(name: str, words: str, days: int) -> FeatureSpec:
-    return FeatureSpec(
-        name=f"count_{name}_{days}d",
-        dtype="int",
-        unit="activities",
-        window=f"{days}d",
-        group="activity",
-        about=f"Number of {words} in the last {days} days.",
-        phrase=f"{{value}} {words} in {days} days",
-    )
-
-
-def _since(name: str, words: str) -> FeatureSpec:
-    return FeatureSpec(
-        name=f"days_since_last_{name}",
-        dtype="float",
-        unit="days",
-        group="activity",
-        about=f"Days since the newest {words}; null where there was none.",
-        phrase=f"the last {words} was {{value}} days ago",
-    )
-
-
-FEATURES = (
-    _count("activities", "activities", 7),
-    _count("activities", "activities", 30),
-    _count("activities", "activities", 90),
-    *(_count(kind, words, 30) for kind, words in _KINDS.items()),
-    *(_count(direction, words, 30) for direction, words in _DIRECTIONS.items()),
-    _since("activity", "activity"),
-    _since("inbound", "contact by the customer"),
-    _since("meeting", "meeting or demo"),
-    FeatureSpec(
-        name="meeting_minutes_30d",
-        dtype="float",
-        unit="minutes",
-        window="30d",
-        group="activity",
-        about="Minutes of meetings and demos in the last 30 days; null where no duration is known.",
-        phrase="{value} minutes of meetings and demos in 30 days",
-    ),
-    FeatureSpec(
-        name="max_participants_90d",
-        dtype="int",
-        unit="people",
-        window="90d",
-        group="activity",
-        about="Most people in one activity of the last 90 days; null where unknown.",
-        phrase="up to {value} people took part in 90 days",
-    ),
-    FeatureSpec(
-        name="count_contacts_90d",
-        dtype="int",
-        unit="people",
-        window="90d",
-        group="activity",
-        about="Number of different people on the other side in the last 90 days.",
-        phrase="{value} different people were in touch in 90 days",
-    ),
-    *(_since(name, words) for name, words in _RECENT.items()),
-    FeatureSpec(
-        name="change_activities_30d",
-        dtype="int",
-        unit="activities",
-        window="30d",
-        group="activity",
-        about="Activities of the last 30 days less those of the 30 days before: the trend.",
-        phrase="{value} more activities in the last 30 days than in the 30 before",
-    ),
-    FeatureSpec(
-        name="count_activity_days_30d",
-        dtype="int",
-        unit="days",
-        window="30d",
-        group="activity",
-        about="Number of different days, UTC, with an activity in the last 30 days.",
-        phrase="was worked on {value} days of the last 30",
-    ),
-    FeatureSpec(
-        name="share_inbound_90d",
-        dtype="float",
-        unit="share",
-        window="90d",
-        group="activity",
-        about="Share of the last 90 days' activities of known direction that came from the customer; null without any.",
-        phrase="{value} of the activities in 90 days came from the customer",
-    ),
-    FeatureSpec(
-        name="count_contacts",
-        dtype="int",
-        unit="people",
-        group="activity",
-        about="Number of different people on the other side so far.",
-        phrase="{value} different people were in touch so far",
-    ),
-    FeatureSpec(
-        name="count_new_contacts_30d",
-        dtype="int",
-        unit="people",
-        window="30d",
-        group="activity",
-        about="Number of people on the other side who were first in touch in the last 30 days.",
-        phrase="{value} people were first in touch in 30 days",
-    ),
-    FeatureSpec(
-        name="mean_hours_to_answer_90d",
-        dtype="float",
-        unit="hours",
-        window="90d",
-        group="activity",
-        about="Mean hours from our mail to the customer's next mail, of those that came in the last 90 days.",
-        phrase="the customer answers mails after {value} hours",
-    ),
-    FeatureSpec(
-        name="mean_hours_to_our_answer_90d",
-        dtype="float",
-        unit="hours",
-        window="90d",
-        group="activity",
-        about="Mean hours from the customer's mail to our next mail, of those that we sent in the last 90 days.",
-        phrase="we answer mails after {value} hours",
-    ),
-    FeatureSpec(
-        name="count_unanswered_mails",
-        dtype="int",
-        unit="mails",
-        group="activity",
-        about="Mails we sent since the customer's newest mail, or since ever.",
-        phrase="{value} mails of ours are unanswered",
-    ),
-)
-
 _SINCE = "days_since_last_"
 _KEYS = ("opportunity_id", "as_of")
-_COLUMNS = ("kind", "direction", "contact_id", "duration_minutes", "participant_count", "event_timestamp")
+_COLUMNS = ("kind", "direction", "contact_id", "duration_minutes", "participant_count", "outcome", "event_timestamp")
 
 
 def deal_activity(spine: ir.Table, tables: Mapping[str, ir.Table]) -> ir.Table:
@@ -179,11 +38,18 @@ def deal_activity(spine: ir.Table, tables: Mapping[str, ir.Table]) -> ir.Table:
         **{f"{_SINCE}{name}": days_between(joined.as_of, joined[f"newest_{name}"]) for name in recent},
         change_activities_30d=(2 * month - two_months).cast("int64"),
         share_inbound_90d=joined.count_inbound_90d.cast("float64") / directed,
+        **{f"share_good_activities_{days}d": _share(joined, days) for days in (30, 90)},
         meeting_minutes_30d=joined.meeting_thousandths_30d / 1000,
         max_participants_90d=joined.max_participants_90d.cast("int64"),
         mean_hours_to_answer_90d=joined.answer_seconds.cast("float64") / joined.answers.nullif(0) / 3600,
         mean_hours_to_our_answer_90d=joined.our_answer_seconds.cast("float64") / joined.our_answers.nullif(0) / 3600,
     )
+
+
+def _share(joined: ir.Table, days: int) -> ir.FloatingValue:
+    """Share of the activities with an outcome that went well."""
+    told = joined[f"outcomes_{days}d"].nullif(0)
+    return joined[f"count_good_activities_{days}d"].cast("float64") / told
 
 
 def _people(seen: ir.Table) -> ir.Table:
@@ -231,22 +97,28 @@ def _answers(seen: ir.Table) -> ir.Table:
 
 def _totals(seen: ir.Table) -> ir.Table:
     when = seen.event_timestamp
-    recent = {days: within_days(when, seen.as_of, days) for days in (7, 30, 60, 90)}
+    recent = {days: within_days(when, seen.as_of, days) for days in (7, 14, 30, 60, 90)}
+    tone = outcome_tone(seen.outcome)
+    is_good = tone == GOOD
     is_meeting = seen.kind.isin(["meeting", "demo"])
     newest = {
         "activity": when.max(),
         "meeting": when.max(where=is_meeting),
-        **{way: when.max(where=seen.direction == way) for way in _DIRECTIONS},
+        "good_activity": when.max(where=is_good),
+        **{way: when.max(where=seen.direction == way) for way in DIRECTIONS},
         **{kind: when.max(where=seen.kind == kind) for kind in ("email", "call", "demo")},
     }
     return seen.group_by(*_KEYS).aggregate(
         **{f"count_activities_{days}d": seen.count(where=recent[days]) for days in recent},
-        **{f"count_{kind}_30d": seen.count(where=(seen.kind == kind) & recent[30]) for kind in _KINDS},
+        **{f"count_{kind}_30d": seen.count(where=(seen.kind == kind) & recent[30]) for kind in KINDS},
         **{
             f"count_{way}_{days}d": seen.count(where=(seen.direction == way) & recent[days])
-            for way in _DIRECTIONS
-            for days in (30, 90)
+            for way in DIRECTIONS
+            for days in (7, 14, 30, 90)
         },
+        **{f"count_good_activities_{days}d": seen.count(where=is_good & recent[days]) for days in (7, 14, 30, 90)},
+        **{f"outcomes_{days}d": seen.count(where=tone.notnull() & recent[days]) for days in (30, 90)},
+        count_no_answers_30d=seen.count(where=(tone == NOBODY) & recent[30]),
         **{f"newest_{name}": moment for name, moment in newest.items()},
         count_activity_days_30d=when.date().nunique(where=recent[30]),
         meeting_thousandths_30d=thousandths(seen.duration_minutes).sum(where=is_meeting & recent[30]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from features.transformations.expressions import seen_rows
+from features.transformations.expressions import seen_rows, thousandths
 from features.transformations.history import ranked_versions
 from warehouse.contracts import CONTRACTS
 
@@ -21,7 +21,10 @@ _WATCHED = (
     "rep_id",
     "competitor",
 )
+_TOLD = ("crm_probability",)
 _KEYS = ["opportunity_id", "as_of"]
+EARLY_DAYS = 14
+"""A close date that is pushed so many days before it has come was not merely due."""
 
 # How sure the rep is, from least to most; the source's own words have no place.
 _FORECAST_ORDER = ("omitted", "pipeline", "best_case", "commit")
@@ -72,12 +75,13 @@ def _visible_versions(states: ir.Table, deals: ir.Table) -> ir.Table:
     import ibis
 
     deals = deals.semi_join(states.select("opportunity_id").distinct(), "opportunity_id")
-    columns = ("opportunity_id", *_WATCHED, "event_timestamp", "created_timestamp", "version_rank")
+    columns = ("opportunity_id", *_WATCHED, *_TOLD, "event_timestamp", "created_timestamp", "version_rank")
     ranked = ranked_versions(deals, CONTRACTS["opportunities"]).select(*columns)
     seen = seen_rows(states, ranked, key="opportunity_id")
     same_time = ibis.window(group_by=[*_KEYS, "event_timestamp"])
     seen = seen.mutate(last_recorded=seen.version_rank.max().over(same_time))
-    return seen.filter(seen.version_rank == seen.last_recorded).select(*_KEYS, *_WATCHED, "event_timestamp")
+    last = seen.filter(seen.version_rank == seen.last_recorded)
+    return last.select(*_KEYS, *_WATCHED, *_TOLD, "event_timestamp")
 
 
 def _steps(seen: ir.Table) -> ir.Table:
@@ -102,6 +106,8 @@ def _steps(seen: ir.Table) -> ir.Table:
         is_change=is_change,
         is_return=is_change & (steps.stage_first_seen < steps.event_timestamp),
         is_push=steps.close_date > steps.before_close_date,
+        is_early_push=(steps.close_date > steps.before_close_date)
+        & (steps.before_close_date.delta(steps.event_timestamp.date(), unit="day") > EARLY_DAYS),
         is_pull=steps.close_date < steps.before_close_date,
         is_amount_change=steps.amount_usd != steps.before_amount_usd,
         is_amount_cut=steps.amount_usd < steps.before_amount_usd,
@@ -113,10 +119,19 @@ def _steps(seen: ir.Table) -> ir.Table:
 
 
 def _totals(steps: ir.Table) -> ir.Table:
-    when = steps.event_timestamp
+    import ibis
+
+    moved = (steps.is_change | steps.is_first).fill_null(False)
+    entered = steps.event_timestamp.max(where=moved).over(ibis.window(group_by=_KEYS))
+    newest = steps.event_timestamp.max(where=steps.is_next_step_set).over(ibis.window(group_by=_KEYS))
+    steps = steps.mutate(stage_entered_at=entered, next_step_newest_at=newest)
+    when, told, in_stage = steps.event_timestamp, steps.crm_probability, steps.event_timestamp >= steps.stage_entered_at
     return steps.group_by(*_KEYS).aggregate(
         stage_entered_at=when.max(where=steps.is_change | steps.is_first),
         pushed_at=when.max(where=steps.is_push),
+        pulled_at=when.max(where=steps.is_pull),
+        next_step_first_set_at=when.min(where=steps.is_next_step_set),
+        next_step_set_before_at=when.max(where=steps.is_next_step_set & (when < steps.next_step_newest_at)),
         amount_changed_at=when.max(where=steps.is_amount_change),
         next_step_set_at=when.max(where=steps.is_next_step_set),
         competitor_named_at=when.max(where=steps.is_competitor_named),
@@ -124,15 +139,19 @@ def _totals(steps: ir.Table) -> ir.Table:
         count_stage_changes=_count(steps.is_change),
         count_stage_returns=_count(steps.is_return),
         count_close_date_pushes=_count(steps.is_push),
+        count_early_close_date_pushes=_count(steps.is_early_push),
         count_close_date_pulls=_count(steps.is_pull),
         count_amount_changes=_count(steps.is_amount_change),
         count_amount_cuts=_count(steps.is_amount_cut),
         count_owner_changes=_count(steps.is_owner_change),
         count_next_step_changes=_count(steps.is_next_step_set & ~steps.is_first),
+        next_steps_set=_count(steps.is_next_step_set),
         count_forecast_upgrades=_count(steps.certainty > steps.before_certainty),
         count_forecast_downgrades=_count(steps.certainty < steps.before_certainty),
         first_close_date=steps.close_date.argmin(when),
         first_amount_usd=steps.amount_usd.argmin(when),
+        told_in_stage=told.count(where=in_stage),
+        told_thousandths_in_stage=thousandths(told).sum(where=in_stage),
     )
 
 

@@ -53,6 +53,15 @@ FEATURES = (
         phrase="amounts to {value} times the list price",
         needs="products",
     ),
+    FeatureSpec(
+        name="list_price_usd",
+        dtype="float",
+        unit="usd",
+        group="state",
+        about="List price of the deal's main product.",
+        phrase="is about a product of {value} US dollars",
+        needs="products",
+    ),
 )
 
 _KEYS = ("opportunity_id", "as_of")
@@ -80,6 +89,7 @@ def deal_pace(spine: ir.Table, tables: Mapping[str, ir.Table]) -> ir.Table:
         days_over_usual_in_stage=days - usual,
         discount_share=(to_list_price <= 1).ifelse(1 - to_list_price, ibis.null("float64")),
         amount_to_list_price=to_list_price,
+        list_price_usd=deal.list_price_usd,
     )
 
 

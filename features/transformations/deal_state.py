@@ -41,6 +41,7 @@ def deal_state(spine: ir.Table, tables: Mapping[str, ir.Table]) -> ir.Table:
         "amount_usd",
         "crm_probability",
         deal_source=deal.source,
+        deal_product=deal.product_id,
         deal_age_days=age,
         opened_day_of_week=deal.opened_at.day_of_week.index().cast("int64"),
         opened_month=deal.opened_at.month().cast("int64"),
@@ -54,12 +55,18 @@ def deal_state(spine: ir.Table, tables: Mapping[str, ir.Table]) -> ir.Table:
         days_to_next_step=step_days,
         is_next_step_overdue=step_days < 0,
         days_since_last_close_date_push=days_between(deal.as_of, deal.pushed_at),
+        days_since_last_close_date_pull=days_between(deal.as_of, deal.pulled_at),
         days_since_last_amount_change=days_between(deal.as_of, deal.amount_changed_at),
         days_since_next_step_set=_while_named(deal.next_step_date, days_between(deal.as_of, deal.next_step_set_at)),
+        days_since_next_step_before_set=days_between(deal.as_of, deal.next_step_set_before_at),
+        days_between_next_steps=days_between(deal.next_step_set_at, deal.next_step_first_set_at)
+        / (deal.next_steps_set - 1).nullif(0),
         days_since_competitor_named=_while_named(deal.competitor, days_between(deal.as_of, deal.competitor_named_at)),
         days_since_last_change=days_between(deal.as_of, deal.event_timestamp),
         days_close_date_moved=deal.close_date.delta(deal.first_close_date, unit="day").cast("int64"),
         amount_to_first_amount=deal.amount_usd / deal.first_amount_usd.nullif(0),
+        mean_crm_probability_in_stage=deal.told_thousandths_in_stage / deal.told_in_stage.nullif(0) / 1000,
+        days_to_quarter_end=_quarter_end(today).delta(today, unit="day").cast("int64"),
         is_competitor_known=known.ifelse(deal.competitor.notnull(), None),
         is_from_lead=known.ifelse(deal.lead_id.notnull(), None),
         current_rep_id=deal.rep_id,
@@ -76,6 +83,13 @@ def _while_named(value: ir.Value, days: ir.FloatingValue) -> ir.FloatingValue:
     import ibis
 
     return value.notnull().ifelse(days, ibis.null("float64"))
+
+
+def _quarter_end(day: ir.DateValue) -> ir.DateValue:
+    """First day of the next quarter."""
+    import ibis
+
+    return (day.truncate("Q") + ibis.interval(months=3)).cast("date")
 
 
 DEAL_STATE = ViewSpec(

@@ -36,12 +36,15 @@ def _changes_of(name: str, what: str, direction: Literal[-1, 0]) -> FeatureSpec:
 
 _RECENT_CHANGES = (
     ("last_close_date_push", "the close date was last pushed to a later day"),
+    ("last_close_date_pull", "the close date was last moved to an earlier day"),
     ("last_amount_change", "the amount last changed"),
     ("next_step_set", "the present next step was agreed"),
+    ("next_step_before_set", "the next step before the newest was agreed"),
     ("competitor_named", "the present competitor was named"),
 )
 _COUNTED_CHANGES: tuple[tuple[str, str, Literal[-1, 0]], ...] = (
     ("close_date_pulls", "the close date was moved to an earlier day", 0),
+    ("early_close_date_pushes", "the close date was pushed though it was more than two weeks off", -1),
     ("amount_cuts", "the amount was lowered", -1),
     ("owner_changes", "the deal went to another rep", 0),
     ("next_step_changes", "a new next step was agreed", 0),
@@ -254,4 +257,29 @@ FEATURES = (
     ),
     *(_days_since(*words) for words in _RECENT_CHANGES),
     *(_changes_of(*words) for words in _COUNTED_CHANGES),
+    _category("deal_product", "Main product of the deal.", "is about product {value}"),
+    FeatureSpec(
+        name="days_between_next_steps",
+        dtype="float",
+        unit="days",
+        group="activity",
+        about="Mean days between the moments at which next steps were agreed; null where there was one at most.",
+        phrase="a next step was agreed every {value} days",
+    ),
+    FeatureSpec(
+        name="mean_crm_probability_in_stage",
+        dtype="float",
+        unit="share",
+        group="state",
+        about="Mean of what the CRM's win probability has been since the deal entered its stage.",
+        phrase="the CRM has given it {value} in this stage",
+    ),
+    FeatureSpec(
+        name="days_to_quarter_end",
+        dtype="int",
+        unit="days",
+        group="time",
+        about="Days until the next quarter of the calendar begins.",
+        phrase="the quarter ends in {value} days",
+    ),
 )

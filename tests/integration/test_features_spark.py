@@ -32,7 +32,14 @@ pytestmark = [
 TABLES = ("leads", "lead_events", "opportunities", "activities", "accounts", "contacts", "reps", "products")
 TABLES += ("transactions",)
 VIEWS_TRIED = ("lead_profile", "lead_engagement", "segment_history", "deal_state", "deal_activity", "deal_pace")
-VIEWS_TRIED += ("deal_stakeholders", "stage_history", "deal_competition", "account_history", "rep_performance")
+VIEWS_TRIED += (
+    "deal_stakeholders",
+    "stage_history",
+    "deal_competition",
+    "account_history",
+    "rep_performance",
+    "rep_deals",
+)
 ROWS = 300
 
 

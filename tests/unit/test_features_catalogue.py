@@ -47,6 +47,7 @@ def test_a_view_without_its_tables_is_left_out() -> None:
         "deal_competition",
         "account_history",
         "rep_performance",
+        "rep_deals",
     ]
 
 

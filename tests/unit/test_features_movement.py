@@ -152,6 +152,73 @@ def test_answer_times_are_from_the_last_mail_of_the_other_side() -> None:
     assert seen["share_inbound_90d"] == 0.5
 
 
+def test_outcomes_are_told_by_their_tone_in_any_words() -> None:
+    words = {1: "Left voicemail", 40: "No answer", 45: "Meeting completed", 50: "neutral", 52: "Interested!", 55: None}
+    words |= {56: "not interested", 57: "NO-SHOW", 58: "Positive"}
+    mails = [_mail("outbound", happened, outcome=said) for happened, said in words.items()]
+    (seen,) = features("deal_activity", {"activities": mails}, ("D1", 60))
+    assert (seen["count_good_activities_14d"], seen["count_good_activities_30d"]) == (2, 3)
+    assert (seen["count_no_answers_30d"], seen["days_since_last_good_activity"]) == (2, 2.0)
+    assert (seen["share_good_activities_30d"], seen["share_good_activities_90d"]) == (3 / 7, 3 / 8)
+    (silent,) = features("deal_activity", {"activities": [_mail("outbound", 59)]}, ("D1", 60))
+    assert (silent["count_good_activities_30d"], silent["share_good_activities_30d"]) == (0, None)
+    assert silent["days_since_last_good_activity"] is None
+
+
+def test_an_outcome_counts_as_it_was_known_then() -> None:
+    mails = [_mail("outbound", 5, activity_id="m", outcome="positive")]
+    mails.append(row(5, 8, activity_id="m", opportunity_id="D1", kind="email", direction="outbound", outcome="busy"))
+    before, after = features("deal_activity", {"activities": mails}, ("D1", 7), ("D1", 8))
+    assert (before["count_good_activities_30d"], before["count_no_answers_30d"]) == (1, 0)
+    assert (after["count_good_activities_30d"], after["count_no_answers_30d"]) == (0, 1)
+
+
+def test_pushes_before_they_were_due_and_the_pace_of_next_steps() -> None:
+    due = {0: 30, 5: 60, 50: 70, 65: 90, 66: 80}
+    versions = [deal("D1", at, close_date=day(ends).date(), product_id="X") for at, ends in due.items()]
+    for version, step in zip(versions, (None, 10, 10, 70, 80), strict=True):
+        version["next_step_date"] = None if step is None else day(step).date()
+    early, now = features("deal_state", {"opportunities": versions}, ("D1", 10), ("D1", 70))
+    assert (early["count_early_close_date_pushes"], early["days_between_next_steps"]) == (1, None)
+    assert (now["count_early_close_date_pushes"], now["count_close_date_pushes"]) == (1, 3)
+    assert (now["days_since_last_close_date_pull"], early["days_since_last_close_date_pull"]) == (4.0, None)
+    assert now["days_between_next_steps"] == (66 - 5) / 2
+    assert (now["days_since_next_step_before_set"], early["days_since_next_step_before_set"]) == (5.0, None)
+    assert (now["deal_product"], early["days_to_quarter_end"]) == ("X", 80)
+
+
+def test_the_crms_probability_is_averaged_since_the_stage_was_entered() -> None:
+    told = [(0, "qualify", 0.2), (3, "qualify", 0.4), (6, "propose", 0.5), (9, "propose", None), (12, "propose", 0.8)]
+    versions = [deal("D1", at, stage=stage, crm_probability=chance) for at, stage, chance in told]
+    first, moved, now = features("deal_state", {"opportunities": versions}, ("D1", 4), ("D1", 9), ("D1", 20))
+    means = [state["mean_crm_probability_in_stage"] for state in (first, moved, now)]
+    assert means == pytest.approx([0.3, 0.5, 0.65])
+
+
+def test_the_product_has_the_price_known_then() -> None:
+    products = [row(0, product_id="X", list_price_usd=200.0), row(30, product_id="X", list_price_usd=250.0)]
+    tables = {"opportunities": [deal("D1", 0, product_id="X"), deal("D2", 0)], "products": products}
+    prices = features("deal_pace", tables, ("D1", 20), ("D1", 30), ("D2", 20))
+    assert [each["list_price_usd"] for each in prices] == [200.0, 250.0, None]
+
+
+def test_a_rep_is_known_by_all_deals_and_by_how_deals_are_rated() -> None:
+    deals = [
+        deal("A", 0, rep_id="R1", crm_probability=0.3),
+        deal("A", 5, rep_id="R1", status="won", crm_probability=1.0),
+        deal("B", 0, rep_id="R2", crm_probability=0.1),
+        deal("B", 400, 500, rep_id="R2", status="lost"),
+        deal("C", 0, rep_id="R1", crm_probability=0.5),
+    ]
+    early, late, other, new = features(
+        "rep_deals", {"opportunities": deals}, ("R1", 450), ("R1", 500), ("R2", 500), ("(unseen)", 500)
+    )
+    assert early["win_rate_rep"] == 1.0
+    assert late["win_rate_rep"] == pytest.approx((1 + 10 / 2) / 11)
+    assert (late["mean_crm_probability_rep"], other["mean_crm_probability_rep"]) == pytest.approx((0.1, -0.2))
+    assert (new["win_rate_rep"], new["mean_crm_probability_rep"]) == (0.5, None)
+
+
 def test_new_people_are_those_first_met_lately() -> None:
     mails = [_mail("inbound", 0, contact_id="C1"), _mail("inbound", 50, contact_id="C1", activity_id="again")]
     mails.append(_mail("inbound", 51, contact_id="C2"))
