@@ -255,7 +255,8 @@ def _first_screen(look: Look, said: Standing) -> str:
 
 def _history(looks: Sequence[Look]) -> str:
     shown = looks[-_SHOWN_LOOKS:]
-    return f"<h2>The last {len(shown)} looks</h2>{plot_states(shown)}"
+    title = "The last look" if len(shown) == 1 else f"The last {len(shown)} looks"
+    return f"<h2>{title}</h2>{plot_states(shown)}"
 
 
 def _chain(steps: Sequence[Step], promotions: Sequence[Mapping[str, Any]], folder: Path) -> str:
