@@ -9,9 +9,9 @@ from common.errors import TooLittleDataError
 from training.calibration import Calibration
 from training.classifier import Developed, all_findings
 from training.deals.facts import learn_facts
-from training.deals.fitting import Fitted, Search, Snapshots, fit_competing_risks
+from training.deals.fitting import Fitted, Search, fit_competing_risks
 from training.deals.outcomes import Outcomes
-from training.deals.periods import expand
+from training.deals.pieces import Snapshots
 from training.encoding import encode_columns
 from training.evaluation import evaluate
 from training.frame import Frame, Partition, fingerprint, fit_entries
@@ -132,7 +132,7 @@ def _fit(
     outcomes = known.take(rows)
     snapshots = Snapshots(
         matrix=encode_rows(frame, entries, rows),
-        periods=expand(outcomes),
+        outcomes=outcomes,
         as_of=frame.as_of[rows],
         entity=frame.entity[rows],
         entries=entries,

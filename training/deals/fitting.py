@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,47 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.calibration import Calibration, choose_calibration, logit, sigmoid
-from training.deals.attribution import with_period_entry
+from training.deals.continuation import continued
 from training.deals.hazards import Futures
 from training.deals.model import LIBRARY, CompetingRisks, Part, make_part
-from training.deals.periods import N_PERIODS, PersonPeriods, every_period, known_at, with_period
-from training.fit_rows import fit_rows, rows_of
-from training.manifest import FeatureEntry
-from training.models import FitData
+from training.deals.periods import N_PERIODS, every_period
+from training.deals.pieces import Piece, Snapshots
+from training.fit_rows import rows_of
 from training.record import study_from_record, study_to_record
-from training.splits import Entities, entity_folds, slice_past
+from training.splits import MIN_TEST_OUTCOMES, MIN_TRAIN_OUTCOMES, entity_folds
 from training.study import Progress, StudyResult, run_study
+from training.trees import shifted_loss_rows
 from training.winner import Winner, choose_winner
 
 Vector = NDArray[np.float64]
+logger = logging.getLogger(__name__)
 
-MAX_FIT_ROWS = 100_000
-"""Weekly rows of one deal say nearly the same: beyond these the fit takes longer and gets no better."""
 PARTS = ("closing", "winning")
 _FOLDS = 3
 _REFERENCE_ROWS = 400
 _NEWTON_STEPS = 12
+# The newest snapshots judge whether to learn from outcomes told on; it has to be better by so many standard errors.
+_JUDGED_SHARE, _SURE = 0.3, 2.0
 # Weight of the two made-up answers that hold a period's shift towards 0.
 _PRIOR = 5.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Snapshots:
-    """What the models are fitted on.
-
-    Args:
-        matrix: Snapshots of deals, shape (n_rows, n_features).
-        periods: Their rows per period ahead, as known when the past ended.
-        as_of: Moment of each snapshot, UTC.
-        entity: Its deal.
-        entries: The features.
-    """
-
-    matrix: Vector
-    periods: PersonPeriods
-    as_of: NDArray[np.datetime64]
-    entity: Entities
-    entries: tuple[FeatureEntry, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,31 +85,33 @@ class Fitted:
 def fit_competing_risks(snapshots: Snapshots, search: Search) -> Fitted:
     """Fit, cross-fit and calibrate both models.
 
+    Parameters are searched and calibrations chosen on what came. The models themselves learn from outcomes that a first
+    pair of models tells on (`training.deals.continuation`), where that surely foretold the newest wins better.
+
     Args:
         snapshots: What they are fitted on.
         search: How parameters are searched.
     """
-    ended = snapshots.periods.where(snapshots.periods.closed > 0)
-    pieces = {
-        "closing": _Piece.of(snapshots, snapshots.periods, snapshots.periods.closed, seed=search.seed, signs=False),
-        "winning": _Piece.of(snapshots, ended, ended.won, seed=search.seed, signs=True),
-    }
+    pieces = snapshots.pieces(seed=search.seed)
     studies = {name: _study(piece, search, name=name) for name, piece in pieces.items()}
+    winners = {
+        name: choose_winner(studies[name], piece.origins, threads=search.threads, seed=search.seed)
+        for name, piece in pieces.items()
+    }
     fold = entity_folds(snapshots.entity, folds=_FOLDS, seed=search.seed)
+    is_told_on = _is_better_told_on(snapshots, winners, search)
+    lessons = _told_on(snapshots, winners, fold, search) if is_told_on else pieces
     reference = _reference(snapshots, seed=search.seed)
     parts: list[Part] = []
     answers: list[Vector] = []
     losses: dict[str, float] = {}
-    for name, piece in pieces.items():
-        winner = choose_winner(studies[name], piece.origins, threads=search.threads, seed=search.seed)
-        margin = _cross_fitted(winner, piece, snapshots.matrix, fold, search)
-        calibration, found = _calibrate(piece, margin)
-        losses |= {f"{name}_{method}": loss for method, loss in found.items()}
-        model = winner.fit(piece.data, threads=search.threads, seed=search.seed)
-        odds = logit(calibration.apply(margin.reshape(-1))).reshape(-1, N_PERIODS)
-        shift = period_shifts(odds[piece.periods.row, piece.periods.period], piece.data.label, piece.periods.period)
-        parts.append(make_part(model, calibration, reference, shift=shift, threads=search.threads))
-        answers.append(sigmoid(odds + shift))
+    for name, winner in winners.items():
+        margin = _cross_fitted(winner, lessons[name], snapshots.matrix, fold, search)
+        level = _levelled(pieces[name], margin)
+        losses |= {f"{name}_{method}": loss for method, loss in level.losses.items()}
+        model = winner.fit(lessons[name].data, threads=search.threads, seed=search.seed)
+        parts.append(make_part(model, level.calibration, reference, shift=level.shift, threads=search.threads))
+        answers.append(level.probability)
     return Fitted(
         model=CompetingRisks(closing=parts[0], winning=parts[1]),
         crossed=Futures(hazard=answers[0], share=answers[1]),
@@ -135,38 +120,77 @@ def fit_competing_risks(snapshots: Snapshots, search: Search) -> Fitted:
     )
 
 
+def _told_on(
+    snapshots: Snapshots, winners: Mapping[str, Winner], fold: NDArray[np.int64], search: Search
+) -> dict[str, Piece]:
+    """The rows of both models with the outcomes that a first, cross-fitted pair tells on."""
+    pieces = snapshots.pieces(seed=search.seed)
+    first = {
+        name: _levelled(pieces[name], _cross_fitted(winner, pieces[name], snapshots.matrix, fold, search)).probability
+        for name, winner in winners.items()
+    }
+    outcomes = continued(
+        snapshots.outcomes,
+        as_of=snapshots.as_of,
+        entity=snapshots.entity,
+        futures=Futures(hazard=first["closing"], share=first["winning"]),
+        seed=search.seed,
+    )
+    return replace(snapshots, outcomes=outcomes).pieces(seed=search.seed)
+
+
+def _is_better_told_on(snapshots: Snapshots, winners: Mapping[str, Winner], search: Search) -> bool:
+    """Whether a model that learns from outcomes told on surely foretold better who won in the newest part of the past.
+
+    Everything before a moment, as it was known then, teaches both kinds; what came of later snapshots judges, deal by
+    deal. Who wins decides, not when a deal ends: on bpic2012 the ends were foretold better and the wins were not.
+    """
+    times = snapshots.as_of.astype("datetime64[us]")
+    moment = np.sort(times)[int(len(times) * (1.0 - _JUDGED_SHARE))]
+    then = snapshots.take(np.flatnonzero(times < moment)).known_at(moment)
+    newer = snapshots.take(np.flatnonzero(times >= moment))
+    counts = [min(part.deals(0.0), part.deals(1.0)) for part in (then, newer)]
+    if counts[0] < MIN_TRAIN_OUTCOMES or counts[1] < MIN_TEST_OUTCOMES:
+        return False
+    plain, judged = then.pieces(seed=search.seed), newer.pieces(seed=search.seed)
+    fold = entity_folds(then.entity, folds=_FOLDS, seed=search.seed)
+    told_on = _told_on(then, winners, fold, search)
+    name, rows = "winning", judged["winning"].periods.row
+    gain = np.subtract(*(_later_losses(winners[name], each[name], judged[name], search) for each in (plain, told_on)))
+    deal = np.unique(newer.entity[rows].astype(str), return_inverse=True)[1]
+    spread = np.bincount(deal, gain - gain.mean())
+    error = float(np.sqrt((spread**2).sum())) / len(gain)
+    logger.info("outcomes told on take %.4f (error %.4f) off the later log-loss of winning", gain.mean(), error)
+    return bool(gain.mean() > _SURE * error)
+
+
+def _later_losses(winner: Winner, lessons: Piece, judged: Piece, search: Search) -> Vector:
+    """Log-loss of each later row after the best shift of all."""
+    model = winner.fit(lessons.data, threads=search.threads, seed=search.seed)
+    said = sigmoid(model.margin(judged.data.matrix, threads=search.threads))
+    return np.asarray(shifted_loss_rows(judged.data.label, said))
+
+
 @dataclass(frozen=True, kw_only=True)
-class _Piece:
-    """The rows of one of the two models."""
+class _Levelled:
+    """Cross-fitted answers brought to the level of what came: the calibration, the shifts, its losses, the answers."""
 
-    periods: PersonPeriods
-    data: FitData
-    when: NDArray[np.datetime64]
-    origins: tuple[FitData, ...]
-
-    @classmethod
-    def of(cls, snapshots: Snapshots, periods: PersonPeriods, label: Vector, *, seed: int, signs: bool) -> _Piece:
-        chosen = np.arange(len(label))
-        if len(chosen) > MAX_FIT_ROWS:
-            chosen = np.sort(np.random.default_rng(seed).choice(chosen, MAX_FIT_ROWS, replace=False))
-        rows, outcome = periods.where(chosen), label[chosen]
-        # The moment that an answer was there orders the rows: what is judged was not known when it was foretold.
-        when = known_at(snapshots.as_of, rows)
-        data = fit_rows(
-            with_period(snapshots.matrix, rows.row, rows.period),
-            outcome,
-            with_period_entry(snapshots.entries),
-            when=when,
-        )
-        # The period is no feature that drifts: later answers are simply about periods further ahead.
-        steady = tuple(at for at in data.drifting if at < len(snapshots.entries))
-        data = replace(data, drifting=steady, monotone=data.monotone if signs else ())
-        slices = slice_past(when, snapshots.entity[rows.row], np.arange(len(outcome)), label=outcome)
-        origins = tuple(rows_of(data, piece.train, judge=piece.judge) for piece in slices.origins)
-        return cls(periods=rows, data=data, when=when, origins=origins)
+    calibration: Calibration
+    shift: Vector
+    losses: Mapping[str, float]
+    probability: Vector
 
 
-def _study(piece: _Piece, search: Search, *, name: str) -> StudyResult:
+def _levelled(piece: Piece, margin: Vector) -> _Levelled:
+    """Calibrate log-odds (n_snapshots, N_PERIODS) by the piece's own outcomes, and shift them period by period."""
+    rows, order = piece.periods, np.argsort(piece.when, kind="stable")
+    calibration, losses = choose_calibration(margin[rows.row, rows.period][order], piece.data.label[order])
+    odds = logit(calibration.apply(margin.reshape(-1))).reshape(-1, N_PERIODS)
+    shift = period_shifts(odds[rows.row, rows.period], piece.data.label, rows.period)
+    return _Levelled(calibration=calibration, shift=shift, losses=losses, probability=sigmoid(odds + shift))
+
+
+def _study(piece: Piece, search: Search, *, name: str) -> StudyResult:
     if search.settled is not None:
         return study_from_record(search.settled.params[name])
     return run_study(
@@ -182,7 +206,7 @@ def _study(piece: _Piece, search: Search, *, name: str) -> StudyResult:
     )
 
 
-def _cross_fitted(winner: Winner, piece: _Piece, matrix: Vector, fold: NDArray[np.int64], search: Search) -> Vector:
+def _cross_fitted(winner: Winner, piece: Piece, matrix: Vector, fold: NDArray[np.int64], search: Search) -> Vector:
     """Log-odds of every snapshot in every period, each from a model that had not seen its deal."""
     margin = np.empty((len(matrix), N_PERIODS))
     for held in range(_FOLDS):
@@ -192,12 +216,6 @@ def _cross_fitted(winner: Winner, piece: _Piece, matrix: Vector, fold: NDArray[n
         answers = model.margin(every_period(matrix[mine]), threads=search.threads)
         margin[mine] = answers.reshape(-1, N_PERIODS)
     return margin
-
-
-def _calibrate(piece: _Piece, margin: Vector) -> tuple[Calibration, dict[str, float]]:
-    order = np.argsort(piece.when, kind="stable")
-    rows = piece.periods
-    return choose_calibration(margin[rows.row, rows.period][order], piece.data.label[order])
 
 
 def period_shifts(odds: Vector, label: Vector, period: NDArray[np.int64]) -> Vector:
