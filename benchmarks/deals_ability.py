@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -85,10 +84,3 @@ def _show_losses(
         right = [float(((p[rows] >= 0.5) == (label[rows] == 1)).mean()) for p in (said, oracle)]
         print(f"{stage:<16}{int(rows.sum()):>7}{label[rows].mean():>7.3f}{losses[0]:>10.4f}{losses[1]:>8.4f}"
               f"{right[0]:>17.3f}{right[1]:>8.3f}")  # fmt: skip
-
-
-def accuracies(later: Later, said: Any) -> tuple[float, float]:
-    """Accuracy at 0.5 of an answer and of the oracle."""
-    usable, label = won_in_time(later)
-    right = [((p[usable] >= 0.5) == (label[usable] == 1)).mean() for p in (said, later.won[:, -1])]
-    return float(right[0]), float(right[1])
