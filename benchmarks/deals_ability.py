@@ -51,7 +51,7 @@ def show_ability(trained: Trained, later: Later, others: Mapping[str, np.ndarray
 
 
 def _of(later: Later, usable: np.ndarray, stage: str) -> np.ndarray:
-    return usable & ((later.stage == stage) | (stage == "all"))
+    return np.asarray(usable & ((later.stage == stage) | (stage == "all")))
 
 
 def _auc(label: np.ndarray, said: np.ndarray, rows: np.ndarray) -> float:
