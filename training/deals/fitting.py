@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -208,10 +209,10 @@ def _study(piece: Piece, search: Search, *, name: str) -> StudyResult:
 
 def _cross_fitted(winner: Winner, piece: Piece, matrix: Vector, fold: NDArray[np.int64], search: Search) -> Vector:
     """Log-odds of every snapshot in every period, each from a model that had not seen its deal."""
+    others = [np.flatnonzero(fold[piece.periods.row] != held) for held in range(_FOLDS)]
+    rows = [partial(rows_of, piece.data, rest) for rest in others]
     margin = np.empty((len(matrix), N_PERIODS))
-    for held in range(_FOLDS):
-        rest = np.flatnonzero(fold[piece.periods.row] != held)
-        model = winner.fit(rows_of(piece.data, rest), threads=search.threads, seed=search.seed)
+    for held, model in enumerate(winner.fit_on_each(rows, threads=search.threads, seed=search.seed)):
         mine = np.flatnonzero(fold == held)
         answers = model.margin(every_period(matrix[mine]), threads=search.threads)
         margin[mine] = answers.reshape(-1, N_PERIODS)
