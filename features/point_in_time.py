@@ -5,7 +5,7 @@ A stored row can be seen from the later of its two times on. Along that line of 
 sorted by key and time, a binary search finds it. That runs on slim arrays of numbers: a code in the place of the keys,
 the times, and where the row stands in its file. The values are then read by that place alone, so keys and times are
 read once and columns of values only for rows that count. Only rows of keys asked for that were visible by the newest
-moment asked for are looked at, and of a long history one share of the keys after the other.
+moment asked for of that key are looked at, and of a long history one share of the keys after the other.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class _Spine:
     """The entity rows whose keys are whole, by code of the key and moment.
 
     Args:
-        codes: Table of the keys and their codes.
+        codes: Table of the keys, their codes and the newest moment asked for of each.
         row: Number of the entity row.
         code: Code of its key.
         moment: Its moment, microseconds.
@@ -134,12 +134,12 @@ class _Spine:
 
 
 def _number_keys(connection: DuckDBPyConnection, keys: Sequence[str], *, table: str) -> _Spine:
-    """Make a table of a number for each key asked for; answer each entity row with its key's number."""
+    """Make a table of a number and the newest moment of each key asked for; answer each row with its key's number."""
     listed = ", ".join(quoted(key) for key in keys)
     is_whole = " AND ".join(f"{quoted(key)} IS NOT NULL" for key in keys)
     connection.execute(
         f"CREATE TABLE {table} AS SELECT *, (row_number() OVER ())::INTEGER AS _code "  # noqa: S608
-        f"FROM (SELECT DISTINCT {listed} FROM asked WHERE {is_whole})"
+        f"FROM (SELECT {listed}, max(_moment) AS _until FROM asked WHERE {is_whole} GROUP BY {listed})"
     )
     numbered = f"SELECT _row, _code, _moment FROM asked JOIN {table} USING ({listed}) ORDER BY _code, _moment"  # noqa: S608
     spine = connection.sql(numbered).to_arrow_table()
@@ -240,13 +240,14 @@ def _slim_sql(view: RequestedView, relation: str, *, codes: str, newest: datetim
     Args:
         view: The view.
         relation: Its files.
-        codes: The keys that are looked at and their codes.
+        codes: The keys that are looked at, their codes and the newest moment asked for of each.
         newest: The newest moment asked for.
         is_late: Whether rows were recorded after their events, so that not every row wins when it becomes visible.
             Otherwise each can be seen from its event on, and several may share a moment.
     """
     event, until = quoted(view.event_column), f"TIMESTAMPTZ '{newest}'" if newest else "NULL"
     same = " AND ".join(f"v.{quoted(left)} = k.{quoted(right)}" for left, right in view.join_keys.items())
+    same += " AND v._seen <= k._until"
     keys = ", ".join(quoted(left) for left in view.join_keys)
     if not is_late:
         rows = f"SELECT {keys}, {event} AS _seen, {_PLACE} FROM {relation} WHERE {event} <= {until}"  # noqa: S608
