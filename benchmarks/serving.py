@@ -128,7 +128,8 @@ def single(home: Path, options: Options) -> Iterator[Row]:
             yield Row("prediction alone, one row", f"{alone:,.0f}/s", limit="(itself)")
     again = settings_for(home / "single", cached_scores=len(ids) + 10)
     with ours(again, workspace) as (url, _, _), bare(body) as constant:
-        closed_loop(url, paths, connections=8, seconds=options.seconds + 2)
+        # Until every lead was asked for once, at the rate of new ones.
+        closed_loop(url, paths, connections=8, seconds=max(options.seconds, len(paths) / 300))
         for connections in CONNECTIONS:
             both = {"ours": [], "bare": [], "bytes": []}
             for _ in range(options.rounds):
