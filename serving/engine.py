@@ -209,7 +209,7 @@ class Engine:
         if scored is None:
             reading, is_last_known = self.store.read(self._service(model), [identifier], now=now)
             self._require_features(model, reading.answer)
-            found, is_cached = scored_rows(task, model, reading, at=wall), False
+            found, is_cached = scored_rows(task, model, reading, at=wall, as_of=now), False
             if not found:
                 raise self._unknown(task, identifier)
             scored = found[0]
@@ -255,7 +255,7 @@ class Engine:
             self._require_features(champion, reading.answer)
             rows += [
                 self._answered(scored, now=now, request_id=request_id, is_cached=False, is_last_known=is_last_known)
-                for scored in scored_rows(task, champion, reading, at=wall)
+                for scored in scored_rows(task, champion, reading, at=wall, as_of=now)
                 if may_see(scored.owner)
             ]
         if kind is not None:
@@ -292,7 +292,7 @@ class Engine:
         if answer.ids != (identifier,):
             raise UnavailableError(f"The features of {identifier} came back for {', '.join(answer.ids) or 'nothing'}")
         self._require_features(model, answer)
-        scored = scored_rows(task, model, Reading(answer, (None,)), at=datetime.now(UTC))[0]
+        scored = scored_rows(task, model, Reading(answer, (None,)), at=datetime.now(UTC), as_of=now)[0]
         answered = self._answered(scored, now=now, request_id=request_id, is_cached=False, is_last_known=False)
         self._keep(answered, kind="payload", began=began)
         return answered
@@ -302,7 +302,7 @@ class Engine:
         began, now = time.perf_counter(), self.moment.now()
         reading, is_last_known = self.store.read(self._service(model), [identifier], now=now)
         self._require_features(model, reading.answer)
-        for scored in scored_rows(task, model, reading, at=datetime.now(UTC)):
+        for scored in scored_rows(task, model, reading, at=datetime.now(UTC), as_of=now):
             answered = self._answered(
                 scored, now=now, request_id=request_id, is_cached=False, is_last_known=is_last_known
             )
@@ -313,7 +313,7 @@ class Engine:
         model, now = self.model_for(task, identifier), self.moment.now()
         reading, is_last_known = self.store.read(self._service(model), [identifier], now=now)
         self._require_features(model, reading.answer)
-        found = scored_rows(task, model, reading, at=datetime.now(UTC), exact=True)
+        found = scored_rows(task, model, reading, at=datetime.now(UTC), as_of=now, exact=True)
         if not found:
             raise self._unknown(task, identifier)
         may_see(found[0].owner)

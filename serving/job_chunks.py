@@ -50,7 +50,7 @@ def score_chunk(
             scorer.manifest.feature_service, ids[start : start + _IDS_PER_READ], at=now
         )
         _take(reading, found, columns, times, ages)
-    records = scorer.record(columns, ids=found, at=at) if found else []
+    records = scorer.record(columns, ids=found, at=at, as_of=now) if found else []
     seconds = time.perf_counter() - began
     table = _records(records, champion, job, ages, as_of=now)
     log = _logged(records, champion, job, columns, times, at=at, as_of=now, seconds=seconds)

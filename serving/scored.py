@@ -110,7 +110,9 @@ class Scored:
         return self.fixed + b"," + to_json(added)[1:]
 
 
-def scored_rows(task: str, champion: Champion, reading: Reading, *, at: datetime, exact: bool = False) -> list[Scored]:
+def scored_rows(
+    task: str, champion: Champion, reading: Reading, *, at: datetime, as_of: datetime, exact: bool = False
+) -> list[Scored]:
     """Score what was found of a reading.
 
     Args:
@@ -118,6 +120,7 @@ def scored_rows(task: str, champion: Champion, reading: Reading, *, at: datetime
         champion: Whose scorer to use.
         reading: Features of some ids.
         at: The clock on the wall, UTC.
+        as_of: Moment that the features stand for, UTC; dates ahead are counted from it.
         exact: Whether the library itself computes every reason there is, instead of tables the strongest.
     """
     answer, scorer = reading.answer, champion.scorer_or_raise()
@@ -128,7 +131,7 @@ def scored_rows(task: str, champion: Champion, reading: Reading, *, at: datetime
     is_all = len(rows) == len(answer.ids)
     columns = {name: answer.values[name] if is_all else [answer.values[name][row] for row in rows] for name in names}
     ids = [answer.ids[row] for row in rows]
-    records = scorer.record(columns, ids=ids, at=at, top=len(names) if exact else REASONS, exact=exact)
+    records = scorer.record(columns, ids=ids, at=at, as_of=as_of, top=len(names) if exact else REASONS, exact=exact)
     stamp = {"model_name": champion.name, "model_version": champion.version, "alias": champion.alias}
     return [
         Scored(

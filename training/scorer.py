@@ -149,6 +149,7 @@ class Scorer:
         *,
         ids: Sequence[str],
         at: datetime,
+        as_of: datetime | None = None,
         top: int = 5,
         exact: bool = False,
     ) -> list[dict[str, Any]]:
@@ -158,6 +159,7 @@ class Scorer:
             columns: Feature columns.
             ids: Lead or deal ids, one per row.
             at: Moment of scoring; any time zone, answered in UTC.
+            as_of: Moment that the features stand for: dates ahead are counted from it; None: that of scoring.
             top: Most reasons per side.
             exact: See `reasons`.
 
@@ -179,7 +181,9 @@ class Scorer:
         records: list[dict[str, Any]] = []
         for start in range(0, len(matrix), _CHUNK_ROWS):
             part = slice(start, start + _CHUNK_ROWS)
-            records += self._records(matrix[part], ids[part], utc(at), top, week_ago, exact=exact)
+            records += self._records(
+                matrix[part], ids[part], utc(at), top, week_ago, as_of=utc(as_of or at), exact=exact
+            )
         return records
 
     def _records(
@@ -190,9 +194,10 @@ class Scorer:
         top: int,
         week_ago: WeekAgo | None,
         *,
+        as_of: datetime,
         exact: bool,
     ) -> list[dict[str, Any]]:
-        parts, columns, probability = self._fill(matrix, at, exact=exact)
+        parts, columns, probability = self._fill(matrix, as_of, exact=exact)
         parts["scoring_factors"] = [_factors(each) for each in self._explainer.explain(matrix, columns, top=top)]
         parts |= trends(self.points(probability).tolist(), ids, week_ago)
         meta = {
@@ -206,7 +211,7 @@ class Scorer:
         names = (key, *parts)
         return [{**dict(zip(names, row, strict=True)), **meta} for row in zip(ids, *parts.values(), strict=True)]
 
-    def _fill(self, matrix: Matrix, at: datetime, *, exact: bool) -> tuple[dict[str, list[Any]], Matrix, Matrix]:  # noqa: ARG002
+    def _fill(self, matrix: Matrix, as_of: datetime, *, exact: bool) -> tuple[dict[str, list[Any]], Matrix, Matrix]:  # noqa: ARG002
         """A record's own part column by column, the contributions behind its reasons, and the probability."""
         probability = self.probability(matrix)
         columns = self._exact(matrix) if exact else self.attribution(matrix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def test_a_thousand_have_one_score_on_every_path(small_world: SmallWorld, tmp_pa
     ):
         score_one = client.score_lead if task == "lead" else client.score_deal
         score_many = client.score_leads if task == "lead" else client.score_deals
-        by_id = {identifier: getattr(score_one(identifier), probability) for identifier in ids}
+        told = {identifier: score_one(identifier) for identifier in ids}
+        by_id = {identifier: getattr(score, probability) for identifier, score in told.items()}
         in_batch = {getattr(row, key): getattr(row, probability) for row in score_many(ids)}  # type: ignore[attr-defined]
         client.score_file(file, target, task=task)  # type: ignore[arg-type]
         by_payload = {}
@@ -48,3 +50,7 @@ def test_a_thousand_have_one_score_on_every_path(small_world: SmallWorld, tmp_pa
     as_job = {row[key]: row[probability] for row in rows}
     assert by_id == in_batch == as_job == trained == by_payload
     assert len(set(by_id.values())) > 10
+    if task == "deal":  # dates ahead are counted from the moment of the features, not from the wall's
+        assert min(score.close_date_latest for score in told.values()) >= small_world.now.date()  # type: ignore[attr-defined]
+        earliest = min(score.close_date_earliest for score in told.values())  # type: ignore[attr-defined]
+        assert earliest < small_world.now.date() + timedelta(days=90)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +212,15 @@ def test_row_order_and_company_do_not_matter(toy: tuple[DealScorer, ToyDeals, Pa
 def test_the_model_knows_its_kind(toy: tuple[DealScorer, ToyDeals, Path]) -> None:
     assert isinstance(toy[0].deals, CompetingRisks)
     assert toy[0].manifest.library == "competing_risks"
+
+
+def test_dates_ahead_are_counted_from_the_moment_the_features_stand_for(
+    toy: tuple[DealScorer, ToyDeals, Path],
+) -> None:
+    scorer, deals, _ = toy
+    columns = {name: values[:1] for name, values in deals.columns.items()}
+    then = scorer.record(columns, ids=["D-0"], at=AT)[0]
+    later = scorer.record(columns, ids=["D-0"], at=AT + timedelta(days=300), as_of=AT)[0]
+    for name in ("close_date_earliest", "expected_close_date", "close_date_latest"):
+        assert later[name] == then[name]
+    assert later["scored_at"] == AT + timedelta(days=300)

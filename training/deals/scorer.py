@@ -123,8 +123,8 @@ class DealScorer(Scorer):
             "expected_value_usd": _money(expected * won),
         }
 
-    def _fill(self, matrix: Matrix, at: datetime, *, exact: bool) -> tuple[dict[str, list[Any]], Matrix, Matrix]:
-        parts, columns = self.answers(matrix, at=at, exact=exact)
+    def _fill(self, matrix: Matrix, as_of: datetime, *, exact: bool) -> tuple[dict[str, list[Any]], Matrix, Matrix]:
+        parts, columns = self.answers(matrix, at=as_of, exact=exact)
         return parts, columns, np.array(parts["win_probability"])
 
 
