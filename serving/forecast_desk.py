@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.settings import Settings
 from common.workspace import Workspace
+from serving.beside import ProcessBeside
 
 if TYPE_CHECKING:
     from training.forecast.asking import Forecaster
@@ -34,7 +32,7 @@ class ForecastDesk:
 
     def __init__(self, settings: Settings, workspace: Workspace) -> None:
         self._settings, self._workspace = settings, workspace
-        self._process: subprocess.Popen[bytes] | None = None
+        self._beside = ProcessBeside("serving.scenario_runner", settings, workspace)
         self._applied: tuple[tuple[Any, ...], Applied] | None = None
         self._lock = threading.Lock()
 
@@ -121,28 +119,16 @@ class ForecastDesk:
 
     def start(self) -> None:
         """Start the process that computes comparisons, if one waits and nobody is at it."""
-        if self._process is not None and self._process.poll() is None:
-            return
-        if self.scenarios.next() is None:
+        if self._beside.is_running or self.scenarios.next() is None:
             return
         with self.scenarios.turn() as is_free:
             if not is_free:
                 return
-        from serving.run import environment
-
-        with (self.scenarios.folder / "runner.log").open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-                [sys.executable, "-m", "serving.scenario_runner", "--parent", str(os.getpid())],
-                env={**os.environ, **environment(self._settings, self._workspace)},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        self._beside.start(self.scenarios.folder / "runner.log")
 
     def stop(self) -> None:
         """End it; what it was at is computed when the service runs again."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait(timeout=10)
+        self._beside.stop()
 
     def _forecast(self, answer: Mapping[str, Any]) -> Forecast:
         from training.forecast.store import ForecastStore

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +22,7 @@ from common.errors import NotFoundError, UnavailableError
 from common.settings import Settings
 from common.whole_files import write_whole
 from common.workspace import Workspace
+from serving.beside import ProcessBeside
 
 Status = Literal["waiting", "running", "done", "failed"]
 MOST_WAITING = 100
@@ -176,35 +174,20 @@ class JobStarter:
 
     def __init__(self, settings: Settings, workspace: Workspace) -> None:
         self.store = JobStore(workspace)
-        self._settings = settings
-        self._workspace = workspace
-        self._process: subprocess.Popen[bytes] | None = None
+        self._beside = ProcessBeside("serving.job_runner", settings, workspace)
 
     def start(self) -> None:
         """Start it if there is work and nobody is at it."""
-        if self._process is not None and self._process.poll() is None:
-            return
-        if self.store.next() is None:
+        if self._beside.is_running or self.store.next() is None:
             return
         with self.store.turn() as is_free:
             if not is_free:
                 return
-        from serving.run import environment
-
-        log = (self.store.folder / "runner.log").open("ab")
-        with log:
-            self._process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-                [sys.executable, "-m", "serving.job_runner", "--parent", str(os.getpid())],
-                env={**os.environ, **environment(self._settings, self._workspace)},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        self._beside.start(self.store.folder / "runner.log")
 
     def stop(self) -> None:
         """End it; what is done of its job is kept."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait(timeout=10)
+        self._beside.stop()
 
 
 def finished(job: Job, status: Status, *, problem: str | None = None) -> Job:

@@ -10,8 +10,6 @@ import argparse
 import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -22,9 +20,9 @@ from common.settings import Settings
 from common.telemetry import disable_telemetry
 from common.workspace import Workspace
 from features.stream_door import worker_lock
+from serving.beside import ProcessBeside
 
 _NICE = 5
-_STOP_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -38,43 +36,25 @@ class StreamStarter:
     """
 
     def __init__(self, settings: Settings, workspace: Workspace) -> None:
-        self._settings = settings
         self._workspace = workspace
-        self._process: subprocess.Popen[bytes] | None = None
+        self._beside = ProcessBeside("serving.stream_runner", settings, workspace)
 
     def start(self) -> None:
         """Start it unless one runs, here or beside another answering process."""
-        if self._process is not None and self._process.poll() is None:
+        if self._beside.is_running:
             return
-        if self._process is not None:
-            logger.warning("the stream's process ended with code %s and is started again", self._process.returncode)
-            self._process = None
         try:
             with exclusive(worker_lock(self._workspace), what="stream", wait_seconds=0):
                 pass
         except UnavailableError:
             return
-        from serving.run import environment
-
-        with (self._workspace.root / "stream.log").open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-                [sys.executable, "-m", "serving.stream_runner", "--parent", str(os.getpid())],
-                env={**os.environ, **environment(self._settings, self._workspace)},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        if self._beside.exit_code is not None:
+            logger.warning("the stream's process ended with code %s and is started again", self._beside.exit_code)
+        self._beside.start(self._workspace.root / "stream.log")
 
     def stop(self) -> None:
-        """Let it commit what is in hand and end."""
-        if self._process is None or self._process.poll() is not None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(timeout=_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            # What it had not acknowledged is still queued.
-            self._process.kill()
-            self._process.wait()
+        """Let it commit what is in hand and end; what it has not acknowledged stays queued."""
+        self._beside.stop()
 
 
 def _stop_with(parent: int, stop: threading.Event) -> None:

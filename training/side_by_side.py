@@ -34,6 +34,6 @@ def side_by_side(jobs: Sequence[Callable[[int], T]], *, threads: int) -> list[T]
         running = [pool.submit(job, share) for job in jobs]
         try:
             return [each.result() for each in running]
-        except BaseException:
+        finally:
+            # After an error those that wait are not begun.
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
