@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.capacity import at_capacity, first_rows
+from training.capacity import AtCapacity, at_capacity, first_rows
 from training.classifier import Developed, develop
 from training.deals.develop import encode_rows
 from training.evaluation import evaluate
@@ -166,8 +166,10 @@ class AgainstTruth:
         taught: Figures on the same rows of trees taught the true probabilities of the past by the same features:
             what these features can show, were every past lead seen a thousand times.
         excess: Our log-loss less the oracle's, with the paired interval.
-        top: Conversions among the leads that a team works first, by order; one row per lead.
-        ahead: Ours divided by the rule score's, with the paired interval.
+        ahead: Conversions among the leads that a team works first, as a multiple of the rule score's on the same
+            leads, with the paired interval: of ours on all leads, and of ours, the truth and the taught trees on those
+            whose first row has a true probability.
+        caught: Conversions that the rule score's order and ours catch.
         worked: Leads worked.
         truth: True probability by test row.
     """
@@ -178,8 +180,8 @@ class AgainstTruth:
     ours: Mapping[str, Metric]
     taught: Mapping[str, Metric]
     excess: Metric
-    top: Mapping[str, float]
-    ahead: float
+    ahead: Mapping[str, Metric]
+    caught: Mapping[str, float]
     worked: int
     truth: Mapping[int, float]
 
@@ -209,11 +211,13 @@ def against_truth(
     ours = judged.developed.probability[rows]
     taught = _taught(frame, judged.partition, known, rows=rows, seed=seed)
     first = first_rows(judged.entity, judged.as_of)
-    orders = {"ours": judged.developed.probability[first], "rule": judged.developed.answers["rule_score"][first]}
-    share = at_capacity(
-        judged.partition.test_label[first], orders, entity=judged.entity[first], shares=(capacity,), seed=seed
-    )[0]
-    top = {name: share.by_order[name].caught.value for name in orders}
+    mine = {"rule": judged.developed.answers["rule_score"], "ours": judged.developed.probability}
+    shared = np.flatnonzero(np.isin(rows, first))
+    known_rows = rows[shared]
+    all_orders = {name: score[known_rows] for name, score in mine.items()}
+    all_orders |= {"truth": oracle[shared], "taught": taught[shared]}
+    share, ahead = _ahead(judged, first, {name: score[first] for name, score in mine.items()}, capacity, seed)
+    _, ahead_known = _ahead(judged, known_rows, all_orders, capacity, seed)
     return AgainstTruth(
         matched=len(rows),
         rows=len(judged.partition.test),
@@ -221,11 +225,27 @@ def against_truth(
         ours=evaluate(label, ours, entity=entity, seed=seed),
         taught=evaluate(label, taught, entity=entity, seed=seed),
         excess=_excess(label, ours, oracle, entity, seed=seed),
-        top=top,
-        ahead=top["ours"] / max(top["rule"], 1.0),
+        ahead={"all": ahead["ours"], **ahead_known},
+        caught={name: share.by_order[name].caught.value for name in mine},
         worked=share.count,
         truth=truth,
     )
+
+
+def _ahead(
+    judged: Judged, rows: Any, orders: Mapping[str, Any], capacity: float, seed: int
+) -> tuple[AtCapacity, dict[str, Metric]]:
+    """What working the first rows by each order catches, and as a multiple of the rule's, its interval paired."""
+    label, entity = judged.partition.test_label[rows], judged.entity[rows]
+    found: dict[str, Metric] = {}
+    for name in orders:
+        pair = {name: orders[name], "rule": orders["rule"]}
+        share = at_capacity(label, pair, entity=entity, shares=(capacity,), seed=seed)[0]
+        rule = max(share.by_order["rule"].caught.value, 1.0)
+        more = share.ahead.get("rule", Metric(0.0, 0.0, 0.0))
+        ends = [None if end is None else 1.0 + end / rule for end in (more.low, more.high)]
+        found[name] = Metric(1.0 + more.value / rule, *ends)
+    return at_capacity(label, orders, entity=entity, shares=(capacity,), seed=seed)[0], found
 
 
 def _keys(entity: Any, as_of: Any) -> list[tuple[str, int]]:
