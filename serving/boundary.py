@@ -120,7 +120,7 @@ class Boundary:
         right = right_of(scope["method"], label)
         caller = guard.admit(label, exchange.headers, client=exchange.client, right=right)
         if asked is not None and caller is not None and self._lane is not None:
-            body = self._lane.answer(asked, exchange, caller, guard.territories)
+            body = await self._lane.answer(asked, exchange, caller, guard.territories)
             await exchange.answer(body)
             return
         is_file = self._files is not None and label in FILE_PATHS

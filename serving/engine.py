@@ -8,10 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from common.errors import NotFoundError, SalienceError, UnavailableError
 from serving.answered import Answered, Scores
+from serving.by_id import MaySee, Question, answer_all, everything
 from serving.champions import ALIAS, Champion, ChampionSlot
 from serving.moment import Moment
 from serving.patient_store import PatientStore
@@ -34,13 +35,6 @@ CACHED_SCORES = 4_000
 _CHUNK_IDS = 500
 
 logger = logging.getLogger(__name__)
-
-MaySee: TypeAlias = "Callable[[str | None], Any]"
-"""Asked with the rep who owns a lead or deal; raises where the caller may not see it."""
-
-
-def everything(_owner: str | None) -> None:
-    """A caller who may see everything."""
 
 
 class Engine:
@@ -203,25 +197,11 @@ class Engine:
             UnavailableError: if there is no champion, or the store is away and the id was never answered before.
         """
         began = time.perf_counter() if started is None else started
-        model, now, wall = self.model_for(task, identifier), self.moment.now(), datetime.now(UTC)
-        key = (model.alias, task, identifier)
-        scored, is_last_known, is_cached = self.store.cached(key, model, now=now, wall=wall), False, True
-        if scored is None:
-            reading, is_last_known = self.store.read(self._service(model), [identifier], now=now)
-            self._require_features(model, reading.answer)
-            found, is_cached = scored_rows(task, model, reading, at=wall, as_of=now), False
-            if not found:
-                raise self._unknown(task, identifier)
-            scored = found[0]
-            if not is_last_known:
-                self.store.cache.put(key, scored, reading.mark)
-        may_see(scored.owner)
-        answered = self._answered(
-            scored, now=now, request_id=request_id, is_cached=is_cached, is_last_known=is_last_known
-        )
-        self._keep(answered, kind="id", began=began)
-        self.trial.shadow(self, task, identifier, request_id=request_id, answered_by=model)
-        return answered
+        question = Question(task, identifier, request_id, began, may_see)
+        found = answer_all(self, [question])[0]
+        if isinstance(found, SalienceError):
+            raise found
+        return found
 
     def score(
         self,
@@ -251,16 +231,15 @@ class Engine:
         rows: list[Answered] = []
         for start in range(0, len(asked), _CHUNK_IDS):
             part = asked[start : start + _CHUNK_IDS]
-            reading, is_last_known = self.store.read(self._service(champion), part, now=now)
-            self._require_features(champion, reading.answer)
+            reading, is_last_known = self.features_of(champion, part, now=now)
             rows += [
-                self._answered(scored, now=now, request_id=request_id, is_cached=False, is_last_known=is_last_known)
+                self.answered(scored, now=now, request_id=request_id, is_cached=False, is_last_known=is_last_known)
                 for scored in scored_rows(task, champion, reading, at=wall, as_of=now)
                 if may_see(scored.owner)
             ]
         if kind is not None:
             for answered in rows:
-                self._keep(answered, kind=kind, began=began)
+                self.keep(answered, kind=kind, began=began)
         found = {answered.scored.identifier for answered in rows}
         stamp = self._stamp(champion, now=now, wall=wall)
         return Scores(rows=rows, not_found=[each for each in asked if each not in found], stamp=stamp)
@@ -293,31 +272,29 @@ class Engine:
             raise UnavailableError(f"The features of {identifier} came back for {', '.join(answer.ids) or 'nothing'}")
         self._require_features(model, answer)
         scored = scored_rows(task, model, Reading(answer, (None,)), at=datetime.now(UTC), as_of=now)[0]
-        answered = self._answered(scored, now=now, request_id=request_id, is_cached=False, is_last_known=False)
-        self._keep(answered, kind="payload", began=began)
+        answered = self.answered(scored, now=now, request_id=request_id, is_cached=False, is_last_known=False)
+        self.keep(answered, kind="payload", began=began)
         return answered
 
     def score_silently(self, task: str, identifier: str, *, request_id: str, model: Champion) -> None:
         """Score a stored lead or deal with a model on trial, for the log alone."""
         began, now = time.perf_counter(), self.moment.now()
-        reading, is_last_known = self.store.read(self._service(model), [identifier], now=now)
-        self._require_features(model, reading.answer)
+        reading, is_last_known = self.features_of(model, [identifier], now=now)
         for scored in scored_rows(task, model, reading, at=datetime.now(UTC), as_of=now):
-            answered = self._answered(
+            answered = self.answered(
                 scored, now=now, request_id=request_id, is_cached=False, is_last_known=is_last_known
             )
-            self._keep(answered, kind="shadow", began=began)
+            self.keep(answered, kind="shadow", began=began)
 
     def explain(self, task: str, identifier: str, *, request_id: str, may_see: MaySee = everything) -> Answered:
         """The score of a stored lead or deal with every reason, computed exactly; see `score_one`."""
         model, now = self.model_for(task, identifier), self.moment.now()
-        reading, is_last_known = self.store.read(self._service(model), [identifier], now=now)
-        self._require_features(model, reading.answer)
+        reading, is_last_known = self.features_of(model, [identifier], now=now)
         found = scored_rows(task, model, reading, at=datetime.now(UTC), as_of=now, exact=True)
         if not found:
-            raise self._unknown(task, identifier)
+            raise self.unknown(task, identifier)
         may_see(found[0].owner)
-        return self._answered(found[0], now=now, request_id=request_id, is_cached=False, is_last_known=is_last_known)
+        return self.answered(found[0], now=now, request_id=request_id, is_cached=False, is_last_known=is_last_known)
 
     def values_of(self, task: str, ids: Sequence[str], *, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Some features of stored leads or deals by id; those that a source lacks are absent."""
@@ -330,7 +307,8 @@ class Engine:
                 found[identifier] = {name: reading.answer.values[name][place] for name in known}
         return found
 
-    def _unknown(self, task: str, identifier: str) -> NotFoundError:
+    def unknown(self, task: str, identifier: str) -> NotFoundError:
+        """The error for an id that the store does not know."""
         return NotFoundError(
             f"There is no {task} '{identifier}' in the feature store of {self.workspace}",
             next_step=f"check the id; a {task} that is new since the last materialization can be sent as a payload",
@@ -345,7 +323,7 @@ class Engine:
         """
         reading, _ = self.store.read(self._service(self.slot(task).require()), [identifier], now=self.moment.now())
         if not reading.answer.found[0]:
-            raise self._unknown(task, identifier)
+            raise self.unknown(task, identifier)
         return reading.owners[0]
 
     def forecast(self, *, level: str, entity_id: str | None, period: str) -> dict[str, Any]:
@@ -375,6 +353,16 @@ class Engine:
             raise UnavailableError("This service gives no forecasts", next_step="run: salience serve")
         return champion, self.forecasts
 
+    def features_of(self, model: Champion, ids: list[str], *, now: datetime) -> tuple[Reading, bool]:
+        """Features of stored leads or deals for a model, and whether they are the last known ones.
+
+        Raises:
+            UnavailableError: if the store is away and some id was never read before, or lacks what the model reads.
+        """
+        reading, is_last_known = self.store.read(self._service(model), ids, now=now)
+        self._require_features(model, reading.answer)
+        return reading, is_last_known
+
     def _service(self, champion: Champion) -> str:
         return champion.scorer_or_raise().manifest.feature_service
 
@@ -386,16 +374,18 @@ class Engine:
                 next_step="run: salience features build, then salience features materialize",
             )
 
-    def _answered(
+    def answered(
         self, scored: Scored, *, now: datetime, request_id: str, is_cached: bool, is_last_known: bool
     ) -> Answered:
+        """A score as it goes out, with what a person decided instead."""
         override = self._override_of(scored.task, scored.identifier)
         added = scored.added(
             now=now, request_id=request_id, is_cached=is_cached, is_last_known=is_last_known, override=override
         )
         return Answered(scored, added)
 
-    def _keep(self, answered: Answered, *, kind: str, began: float) -> None:
+    def keep(self, answered: Answered, *, kind: str, began: float) -> None:
+        """Write an answer to the prediction log, where there is one."""
         if self.log is not None:
             seconds = time.perf_counter() - began
             self.log.keep(answered.scored, added=answered.added, kind=kind, seconds=seconds)

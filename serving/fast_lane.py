@@ -2,7 +2,8 @@
 
 A request that carries nothing but an id needs no parsing, validating or dependency of FastAPI's, which together with
 BentoML's layers cost several times the score itself. This lane asks the same engine as the route of that path, which
-stays for everything else and for the documentation; a test holds both answers equal.
+stays for everything else and for the documentation; a test holds both answers equal. What is asked at the same moment
+is answered in one go.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Protocol
 
 from serving.access import Caller, Territories
 from serving.asgi import Scope
-from serving.engine import Engine, everything
+from serving.by_id import Question, answer_all, everything
+from serving.engine import Engine
+from serving.gatherer import Gatherer
 from serving.payloads import MAX_ID_LENGTH
 
 _PATH = re.compile(r"/api/v1/(leads|deals)/([^/]+)/score")
@@ -37,6 +40,7 @@ class FastLane:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._gatherer = Gatherer(functools.partial(answer_all, engine))
 
     def asked(self, scope: Scope) -> tuple[str, str] | None:
         """Task and id that a request without a body asks for; None where the request belongs to the framework."""
@@ -47,7 +51,9 @@ class FastLane:
             return None
         return _TASKS[matched[1]], matched[2]
 
-    def answer(self, asked: tuple[str, str], exchange: Exchange, caller: Caller, territories: Territories) -> bytes:
+    async def answer(
+        self, asked: tuple[str, str], exchange: Exchange, caller: Caller, territories: Territories
+    ) -> bytes:
         """The answer's body.
 
         Args:
@@ -61,6 +67,5 @@ class FastLane:
         """
         task, identifier = asked
         may_see = everything if not caller.is_scoped else functools.partial(territories.require, caller)
-        return self._engine.score_one(
-            task, identifier, request_id=exchange.request_id, may_see=may_see, started=exchange.started
-        ).to_json()
+        question = Question(task, identifier, exchange.request_id, exchange.started, may_see)
+        return (await self._gatherer.ask(question)).to_json()

@@ -66,6 +66,11 @@ class ScoreCache:
         self.hits += 1
         return entry.scored
 
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept at all."""
+        return self._most > 0
+
     def clear(self) -> None:
         """Forget all scores."""
         with self._lock:

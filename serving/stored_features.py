@@ -7,7 +7,7 @@ keeps the packed rows it was made from, and `is_unchanged` compares them with wh
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from features.catalogue import SERVICES
 from features.online_reader import OnlineReader, read_answer
-from features.online_store_layout import to_microseconds
+from features.online_store_layout import entity_key, to_microseconds
+from features.online_store_rows import Found
 
 if TYPE_CHECKING:
     from features.online_reader import OnlineAnswer, StoredRow
     from features.online_store_layout import Layout
-    from features.online_store_rows import Found, RowStore
+    from features.online_store_rows import RowStore
     from features.repository import FeatureRepository
     from features.specs import ViewSpec
 
@@ -53,12 +54,12 @@ class Reading:
     Args:
         answer: The features.
         owners: Rep who owns each id's lead or deal, as far as the store says; None where it does not.
-        mark: What was seen; None where a later comparison would prove nothing.
+        mark_of: What was seen of the id at a place; None where a later comparison would prove nothing.
     """
 
     answer: OnlineAnswer
     owners: tuple[str | None, ...]
-    mark: Mark | None = None
+    mark_of: Callable[[int], Mark | None] = lambda _place: None
 
 
 class StoredFeatures:
@@ -94,13 +95,8 @@ class StoredFeatures:
         with self._seen.keeping() as seen:
             own = self._reader.read_all([(view, ids) for view in mine])
             answer = read_answer(views, ids, at=at, join_key=key, own=own, read_all=self._reader.read_all)
-        asked, found = zip(*seen, strict=True) if seen else ((), ())
-        moment = to_microseconds(at)
-        is_seen = all(each.state.as_of(row) <= moment for each in found for row in each.rows.values())
-        # A row that is not visible yet will be, without a change; what was not found may come as a new key.
-        until = _expiry(views, answer, at=at)
-        mark = Mark(asked, found, at, until, [version]) if is_seen and all(answer.found) else None
-        return Reading(answer=answer, owners=_owners(mine, own, ids), mark=mark)
+        marks = _Marks(views, own, answer, join_key=key, seen=seen, at=at, version=version)
+        return Reading(answer=answer, owners=_owners(mine, own, ids), mark_of=marks.of)
 
     def is_unchanged(self, mark: Mark) -> bool:
         """Whether the store still holds exactly what a reading saw."""
@@ -156,6 +152,76 @@ class _Seen:
         return self._rows.layout(view, identifier)
 
 
+class _Marks:
+    """What a reading of several ids saw of each.
+
+    Args:
+        views: The service's views.
+        own: Rows of those keyed by the ids themselves, in the views' order.
+        answer: What came of it.
+        join_key: Name of the ids' key.
+        seen: Everything that was read: (view, keys) and what they held.
+        at: The moment of the question, UTC.
+        version: The store's version before it was read.
+    """
+
+    def __init__(
+        self,
+        views: Sequence[ViewSpec],
+        own: Sequence[Mapping[str, StoredRow]],
+        answer: OnlineAnswer,
+        *,
+        join_key: str,
+        seen: Sequence[tuple[tuple[str, tuple[bytes, ...]], Found]],
+        at: datetime,
+        version: object,
+    ) -> None:
+        self._views = views
+        self._own = own
+        self._answer = answer
+        self._join_key = join_key
+        self._seen = seen
+        self._at = at
+        self._version = version
+
+    def of(self, place: int) -> Mark | None:
+        """What was seen of the id at a place of the answer; None where a later comparison would prove nothing."""
+        if not self._answer.found[place]:
+            # It may come as a new key.
+            return None
+        wanted = self._keys(self._answer.ids[place])
+        asked: list[tuple[str, tuple[bytes, ...]]] = []
+        found: list[Found] = []
+        for (view, keys), there in self._seen:
+            mine = tuple(key for key in wanted[view] if key in keys)
+            if mine:
+                asked.append((view, mine))
+                found.append(Found(there.state, {key: there.rows[key] for key in mine if key in there.rows}))
+        moment = to_microseconds(self._at)
+        if any(there.state.as_of(row) > moment for there in found for row in there.rows.values()):
+            # A row that is not visible yet will be, without a change.
+            return None
+        until = _expiry(self._views, self._answer, place, at=self._at)
+        return Mark(tuple(asked), tuple(found), self._at, until, [self._version])
+
+    def _keys(self, identifier: str) -> dict[str, list[bytes]]:
+        """Keys by view: the id's own, and those that its own rows name, with what stands in for an unseen one."""
+        named: dict[str, str | None] = {}
+        mine = iter(self._own)
+        keys: dict[str, list[bytes]] = {}
+        for view in self._views:
+            if view.join_key == self._join_key:
+                keys[view.name] = [entity_key(identifier)]
+                row = next(mine).get(identifier)
+                named |= {key: None if row is None else row.values.get(column) for column, key in view.foreign_keys}
+        for view in self._views:
+            if view.name not in keys:
+                key = named.get(view.join_key)
+                others = () if key is None or view.unseen is None else view.unseen(key)
+                keys[view.name] = [] if key is None else [entity_key(each) for each in (key, *others)]
+        return keys
+
+
 def _owners(
     views: Sequence[ViewSpec], own: Sequence[Mapping[str, StoredRow]], ids: Sequence[str]
 ) -> tuple[str | None, ...]:
@@ -168,12 +234,11 @@ def _owners(
     return (None,) * len(ids)
 
 
-def _expiry(views: Sequence[ViewSpec], answer: OnlineAnswer, *, at: datetime) -> datetime | None:
-    """When the first value of an answer that is alive at `at` will be past its time to live."""
-    ends = [
-        moment + timedelta(days=view.ttl_days)
-        for view in views
-        for moment in answer.view_timestamps.get(view.name, ())
-        if moment is not None
-    ]
+def _expiry(views: Sequence[ViewSpec], answer: OnlineAnswer, place: int, *, at: datetime) -> datetime | None:
+    """When the first value of the id at a place that is alive at `at` will be past its time to live."""
+    ends = []
+    for view in views:
+        moments = answer.view_timestamps.get(view.name, ())
+        if moments and (moment := moments[place]) is not None:
+            ends.append(moment + timedelta(days=view.ttl_days))
     return min((end for end in ends if end >= at), default=None)

@@ -150,10 +150,13 @@ class Features:
     def read(self, service: str, ids: Sequence[str], *, at: datetime) -> Reading:
         self.reads += 1
         answer: Any = self.online(service, ids, at=at)
-        asked: Any = (("toy", tuple(ids)),)
-        mark = Mark(asked, self._seen(ids), at) if all(answer.found) else None
+
+        def mark_of(place: int) -> Mark | None:
+            asked: Any = (("toy", (ids[place],)),)
+            return Mark(asked, self._seen([ids[place]]), at) if answer.found[place] else None
+
         owners = tuple({"a": "ada", "b": "ada", "c": "ben"}.get(identifier) for identifier in ids)
-        return Reading(answer, owners, mark)
+        return Reading(answer, owners, mark_of)
 
     def online(self, service: str, ids: Sequence[str], *, at: datetime) -> Answer:
         if self.is_away:

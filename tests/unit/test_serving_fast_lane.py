@@ -105,7 +105,7 @@ def test_a_score_past_its_validity_is_made_anew(served: Stand, monkeypatch: pyte
         def now(cls, tz: Any = None) -> Any:
             return datetime.now(UTC) + timedelta(days=2)
 
-    monkeypatch.setattr("serving.engine.datetime", Later)
+    monkeypatch.setattr("serving.by_id.datetime", Later)
     assert served.client.post("/api/v1/leads/a/score").json()["is_cached"] is False
 
 
