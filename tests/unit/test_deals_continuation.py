@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training.deals.continuation import STEP_DAYS, continued, draw_ends, later_snapshot
+from training.deals.continuation import STEP_DAYS, continued, draw_ends, later_snapshot, spread_draws
 from training.deals.hazards import Futures
 from training.deals.outcomes import Outcomes
 from training.deals.periods import N_PERIODS
@@ -56,12 +56,30 @@ def test_the_draws_say_what_the_model_says() -> None:
         hazard=generator.uniform(0.05, 0.6, (1, N_PERIODS)), share=generator.uniform(0.1, 0.9, (1, N_PERIODS))
     )
     many = one.take(np.zeros(40_000, dtype=np.int64))
-    days, won = draw_ends(many, np.random.default_rng(4))
+    days, won = draw_ends(many, np.random.default_rng(4).random((40_000, 2)))
     for horizon in (3.0, 7.0, 25.0, 120.0, 700.0):
         by_won, by_lost = (float(each[0]) for each in one.by(horizon))
         assert ((days <= horizon) & (won == 1)).mean() == pytest.approx(by_won, abs=0.01)
         assert ((days <= horizon) & (won == 0)).mean() == pytest.approx(by_lost, abs=0.01)
     assert won.mean() == pytest.approx(float(one.won_ever[0]), abs=0.01)
+
+
+def test_the_draws_of_a_deal_are_spread_evenly_and_those_of_many_deals_are_uniform() -> None:
+    weeks, deals = 20, 500
+    as_of = np.tile(BEGIN + np.arange(weeks) * 7 * DAY, deals)
+    deal = np.repeat([f"D-{number}" for number in range(deals)], weeks).astype(object)
+    mixed = np.random.default_rng(1).permutation(len(deal))
+    draws = spread_draws(as_of[mixed], deal[mixed], np.random.default_rng(2))
+    # 20 independent draws would be off by 0.11 in a deal.
+    # The shares of 20 independent draws would spread by 0.11.
+    for column in draws.T:
+        of_deal = np.array([(column[deal[mixed] == f"D-{number}"] < 0.4).mean() for number in range(deals)])
+        assert np.abs(of_deal - 0.4).max() < 0.11
+        assert of_deal.std() < 0.04
+    assert draws.mean() == pytest.approx(0.5, abs=0.01)
+    assert np.corrcoef(draws.T)[0, 1] == pytest.approx(0.0, abs=0.03)
+    again = spread_draws(as_of, deal, np.random.default_rng(2))
+    assert np.array_equal(again[mixed], draws)
 
 
 def test_nobody_and_a_lone_deal_are_left_as_they_are() -> None:

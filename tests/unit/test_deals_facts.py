@@ -10,8 +10,8 @@ from deals_toy import toy_deals, toy_entries
 
 from training.deals.actions import ANY_STAGE, learn_associations, suggest
 from training.deals.amounts import Amounts, learn_amounts
+from training.deals.crossing import period_shifts
 from training.deals.dates import learn_dates, slip_probability
-from training.deals.fitting import period_shifts
 from training.deals.hazards import Futures
 from training.deals.lists import at_risk, doubtful, quiet, stalled
 from training.deals.outcomes import Outcomes

@@ -2,11 +2,11 @@
 
 A deal gives one outcome and many snapshots, all with the same luck in it. So the final models learn from each snapshot
 what happened in the next weeks, and from there on what a first model says of the deal as it then looked: its end is
-drawn from that model, for every snapshot anew. That is one step of temporal-difference learning (Sutton 1988). It is
-right on average where the later snapshot tells all that the earlier one does, which `training.deals.fitting` checks on
-later wins; the calibration goes by what really came. On a simulated world (true probabilities known) it took two fifths
-of what the luck in the outcomes cost, and the log-loss on later real outcomes fell from 0.548 to 0.540; two weeks gave
-half of that.
+drawn from that model, evenly spread over the deal's snapshots. That is one step of temporal-difference learning
+(Sutton 1988). It is right on average where the later snapshot tells all that the earlier one does, which
+`training.deals.told_on` checks on later wins; the calibration goes by what really came. On a simulated world (true
+probabilities known) it took two fifths of what the luck in the outcomes cost, and the log-loss on later real outcomes
+fell from 0.548 to 0.540; two weeks gave half of that.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ STEP_DAYS = 28.0
 """What happened so long after a snapshot is taken as it was; what came later is drawn."""
 _STARTS, _ENDS = np.r_[0.0, PERIOD_DAYS[:-1]], np.array(PERIOD_DAYS)
 _LEAST = 1e-9
+_SPREAD = np.array([(5.0**0.5 - 1.0) / 2.0, 2.0**0.5 - 1.0])
 
 
 def continued(
@@ -44,9 +45,10 @@ def continued(
         seed: Seed of the draw.
     """
     later = later_snapshot(as_of, entity)
+    draws = spread_draws(as_of, entity, np.random.default_rng(seed))
     gap = (as_of[later] - as_of) / np.timedelta64(1, "D")
     goes_on = (later >= 0) & ~(outcomes.days <= gap)
-    days, won = draw_ends(futures.take(later), np.random.default_rng(seed))
+    days, won = draw_ends(futures.take(later), draws)
     return replace(
         outcomes,
         days=np.where(goes_on, gap + days, outcomes.days),
@@ -68,10 +70,29 @@ def later_snapshot(as_of: NDArray[np.datetime64], entity: Entities) -> NDArray[n
     return np.where((place < len(order)) & (code[found] == code), found, -1)
 
 
-def draw_ends(futures: Futures, generator: np.random.Generator) -> tuple[Vector, Vector]:
-    """An end of each deal, drawn: days ahead, and 1.0 won or 0.0 lost; beyond the last period it is a day later."""
-    before, row = futures.open_before, np.arange(len(futures.hazard))
-    draw = generator.random(len(row))
+def spread_draws(as_of: NDArray[np.datetime64], entity: Entities, generator: np.random.Generator) -> Vector:
+    """Two uniform numbers per snapshot, shape (n, 2), spread evenly over the snapshots of a deal.
+
+    A deal's snapshots look alike from week to week, so what is drawn for them is a sample from nearly the same future.
+    Each deal begins at random, and goes on in steps that leave no gaps (Weyl's sequence, with the golden section and
+    the root of 2, to which fractions come least near): half of the snapshots of a deal that is as likely won as lost
+    are won, and luck does not come back by the draw.
+    """
+    names, deal = np.unique(entity.astype(str), return_inverse=True)
+    order = np.lexsort((as_of.astype("datetime64[us]"), deal))
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order)) - np.searchsorted(deal[order], deal[order])
+    return np.asarray((generator.random((len(names), 2))[deal] + place[:, None] * _SPREAD) % 1.0)
+
+
+def draw_ends(futures: Futures, draws: Vector) -> tuple[Vector, Vector]:
+    """An end of each deal, drawn: days ahead, and 1.0 won or 0.0 lost; beyond the last period it is a day later.
+
+    Args:
+        futures: What is said of each.
+        draws: Two uniform numbers of each, shape (n, 2): when it ends, and how.
+    """
+    before, row, draw = futures.open_before, np.arange(len(futures.hazard)), draws[:, 0]
     # The deal is open after a period as long as the draw lies below what is left of it.
     period = (before[:, 1:] > draw[:, None]).sum(axis=1)
     is_beyond = period == N_PERIODS
@@ -81,5 +102,5 @@ def draw_ends(futures: Futures, generator: np.random.Generator) -> tuple[Vector,
     # Open after the share s of the period: (1 - hazard)^s.
     inside = np.clip(np.log(left) / np.log1p(-hazard), 1e-6, 1.0)
     days = np.where(is_beyond, _ENDS[-1] + 1.0, _STARTS[period] + inside * (_ENDS - _STARTS)[period])
-    won = (generator.random(len(row)) < futures.share[row, period]).astype(np.float64)
+    won = (draws[:, 1] < futures.share[row, period]).astype(np.float64)
     return days, won
