@@ -7,8 +7,8 @@ Trains on a simulated world (reused where `--home` holds one) and looks at the M
 split: ability by stage beside the oracle's, and beside what a learner gets from the same features that is *taught the
 truth itself*, of this world's past and of whole other worlds (`--lessons`): no model on these features can be expected
 to do better. `--latent` tells what hidden things the oracle's ability rests on. Then expected wins by month ahead
-beside the true expectation and the wins that came; the share still open; days of closing beside the CRM's; and the
-speed of scoring many deals.
+beside the true expectation, and how near to it a level learned from the past can come; the share still open; days of
+closing beside the CRM's; and the speed of scoring many deals.
 """
 
 from __future__ import annotations
@@ -24,50 +24,7 @@ from typing import Any
 
 import numpy as np
 
-MONTH_WEEKS, MONTHS = 4, 6
-ORACLE_SHARE, IN_SUM, COVERAGE = 0.97, 0.02, (0.77, 0.83)
-REPLICATES = 200
-
-
-def show_sums(trained: Any, later: Any, past: Any) -> tuple[list[float], np.ndarray, np.ndarray]:
-    """Expected wins of each month ahead beside the true expectation and what came; the share open week by week.
-
-    Wins over those truly expected are chance alone. Those of the past are what every model has to learn its level
-    from; those of the rows looked at are what the model's figure could be compared with outside a simulation.
-    """
-    from benchmarks.deals_world import HORIZON_WEEKS
-
-    weeks = np.arange(HORIZON_WEEKS + 1)
-    won, lost = trained.scorer.futures(later.matrix).by((7.0 * weeks)[None, :])
-    print(f"\nin the large: {len(later.matrix):,} Monday snapshots after the split, months of {MONTH_WEEKS} weeks")
-    print(f"{'':<58}{'wins that came / truly expected (95 % interval over deals)':>66}")
-    print(f"{'month':<8}{'expected wins':>15}{'true':>12}{'ratio':>8}{'open after it':>15}{'true':>8}"
-          f"{'of the past':>30}{'of these rows':>28}")  # fmt: skip
-    ratios = []
-    for month in range(1, MONTHS + 1):
-        a, b = MONTH_WEEKS * (month - 1), MONTH_WEEKS * month
-        mine, right = won[:, b] - won[:, a], later.won[:, b] - later.won[:, a]
-        ratios.append(float(mine.sum() / right.sum()))
-        still = float((1 - won[:, b] - lost[:, b]).mean())
-        print(f"{month:<8}{mine.sum():>15,.1f}{right.sum():>12,.1f}{ratios[-1]:>8.3f}{still:>15.3f}"
-              f"{float(later.open[:, b].mean()):>8.3f}{_came(past, a, b):>30}{_came(later, a, b):>28}")  # fmt: skip
-    last = MONTH_WEEKS * MONTHS
-    print(f"{'all six':<8}{'':>27}{float(won[:, last].sum() / later.won[:, last].sum()):>8.3f}{'':>23}"
-          f"{_came(past, 0, last):>30}{_came(later, 0, last):>28}")  # fmt: skip
-    return ratios, (1 - won - lost).mean(axis=0), later.open.mean(axis=0)
-
-
-def _came(later: Any, since: int, until: int) -> str:
-    """Wins between two weeks ahead over those truly expected, of the rows watched so long; whole deals are drawn."""
-    from training.evaluation import draw_weights
-
-    outcomes = later.outcomes
-    rows = np.flatnonzero((outcomes.watched_days >= 7.0 * until) & ~outcomes.is_decided)
-    days, right = outcomes.days[rows], later.won[rows, until] - later.won[rows, since]
-    came = ((outcomes.won[rows] == 1.0) & (days > 7.0 * since) & (days <= 7.0 * until)).astype(float)
-    weights = draw_weights(later.entity[rows], replicates=REPLICATES, seed=1)
-    low, high = np.quantile((came @ weights) / (right @ weights), [0.025, 0.975])
-    return f"{came.sum() / right.sum():.3f} ({low:.3f}-{high:.3f})"
+ORACLE_SHARE, COVERAGE = 0.97, (0.77, 0.83)
 
 
 def show_days(trained: Any) -> float:
@@ -137,6 +94,7 @@ def ceilings(
 def main() -> int:
     from benchmarks.deals_ability import show_ability
     from benchmarks.deals_latent import show_latent
+    from benchmarks.deals_sums import IN_SUM, show_sums
     from benchmarks.deals_world import later_rows, make_world, past_rows, snapshots, train
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -60,6 +60,7 @@ class Later:
         open: True P(still open after k weeks), the same shape.
         stage: Their stages.
         entity: Their deals.
+        as_of: Their moments, UTC.
         outcomes: How the deals ended, as known at the world's end.
     """
 
@@ -69,6 +70,7 @@ class Later:
     open: np.ndarray
     stage: np.ndarray
     entity: np.ndarray
+    as_of: np.ndarray
     outcomes: Any
 
 
@@ -162,6 +164,7 @@ def _with_truths(
         open=truths.open[found[rows]],
         stage=np.array(chosen["stage"].to_pylist()),
         entity=deal[rows],
+        as_of=as_of[rows],
         outcomes=outcomes_at(chosen.select(["opportunity_id", "as_of"]), trained.world.warehouse, cut=cut),
     )
 
