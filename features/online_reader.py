@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from features.online_store_layout import aligned, entity_key, layout_of
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
     from features.online_store_rows import Found
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NOTHING: Mapping[str, Any] = {}
+_KEPT_ROWS = 256
+"""Unpacked rows kept per view; each takes some kilobytes."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class OnlineReader:
     def __init__(self, rows: RowStore) -> None:
         self._rows = rows
         self._layouts = LayoutBook(rows)
+        self._unpacked: dict[str, dict[bytes, Mapping[str, Any]]] = {}
 
     def read(self, view: ViewSpec, keys: Sequence[str]) -> dict[str, StoredRow]:
         """Rows of the view by key; keys that the store does not hold are absent.
@@ -84,12 +88,23 @@ class OnlineReader:
         return [self._decoded(view, each) for (view, _), each in zip(asked, found, strict=True)]
 
     def _decoded(self, view: ViewSpec, found: Found) -> dict[str, StoredRow]:
-        wanted, rows = layout_of(view), {}
+        as_of, rows = found.state.as_of, {}
         for key, row in found.rows.items():
-            layout = self._layouts.layout(view.name, row)
-            as_of = _EPOCH + timedelta(microseconds=found.state.as_of(row))
-            rows[key[1:].decode()] = StoredRow(as_of=as_of, values=aligned(layout.unpack(row), layout, wanted))
+            moment = _EPOCH + timedelta(microseconds=as_of(row))
+            rows[key[1:].decode()] = StoredRow(as_of=moment, values=self._values(view, row))
         return rows
+
+    def _values(self, view: ViewSpec, row: bytes) -> Mapping[str, Any]:
+        """What a packed row holds; the rows of the few reps and segments, which many ids share, are unpacked once."""
+        known = self._unpacked.setdefault(view.name, {})
+        values = known.get(row)
+        if values is None:
+            layout = self._layouts.layout(view.name, row)
+            values = aligned(layout.unpack(row), layout, layout_of(view))
+            if len(known) >= _KEPT_ROWS:
+                known.clear()
+            known[row] = values
+        return values
 
 
 def read_answer(
@@ -212,8 +227,17 @@ class AnswerBuilder:
             if is_expired:
                 self._expired[place] += [feature.name for feature in view.features]
             alive.append(None if is_expired else known)
-        values = [_NOTHING if row is None else row.values for row in alive]
-        for feature in view.features:
-            name = feature.name
-            self._values[name] = [each.get(name) for each in values]
+        names = tuple(feature.name for feature in view.features)
+        pick, nothing = _picker(names), (None,) * len(names)
+        picked = [nothing if row is None else pick(row.values) for row in alive]
+        for name, *values in zip(names, *picked, strict=True):
+            self._values[name] = values
         return alive
+
+
+@lru_cache(maxsize=1_000)
+def _picker(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """Gives the values of some names, in C where there are several."""
+    if len(names) < 2:
+        return lambda values: tuple(values[name] for name in names)
+    return itemgetter(*names)

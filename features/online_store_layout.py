@@ -13,7 +13,7 @@ import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from features.specs import ViewSpec
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 FORMAT = 1
 ALONE = 1
 """Flag of a row that a later complete materialization did not vouch for: its own as_of is all that is known of it."""
@@ -268,8 +270,7 @@ def aligned(values: dict[str, Any], stored: Layout, wanted: Layout) -> dict[str,
 def to_microseconds(moment: datetime) -> int:
     """Microseconds since 1970; a time without a zone is taken as UTC, as Feast does."""
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    gone = aware - datetime(1970, 1, 1, tzinfo=UTC)
-    return (gone.days * 86_400 + gone.seconds) * 1_000_000 + gone.microseconds
+    return (aware - _EPOCH) // _MICROSECOND
 
 
 def _present(value: Any) -> Any:

@@ -48,11 +48,12 @@ class LastKnown:
                 self._forget(service)
                 self._names[service] = names
             self._newest[service] = answer
-            for row, identifier in enumerate(answer.ids):
-                if answer.found[row]:
-                    values = tuple(answer.values[name][row] for name in names)
-                    kept = _Row(values, answer.feature_timestamps[row], answer.expired[row], reading.owners[row])
-                    self._rows[(service, identifier)] = kept
+            values = zip(*answer.values.values(), strict=True)
+            moments, owners = answer.feature_timestamps, reading.owners
+            rows = map(_Row, values, moments, answer.expired, owners)
+            for identifier, is_found, row in zip(answer.ids, answer.found, rows, strict=True):
+                if is_found:
+                    self._rows[(service, identifier)] = row
                     self._rows.move_to_end((service, identifier))
             while len(self._rows) > self._max_rows:
                 self._rows.popitem(last=False)

@@ -145,9 +145,9 @@ def scored_rows(
             expired=answer.expired[row],
             scored_at=at,
             fixed=to_json({**record, **stamp})[:-1],
-            logged=_logged({name: columns[name][place] for name in names}, record, answer, row),
+            logged=_logged(dict(zip(names, values, strict=True)), record, answer, row),
         )
-        for place, (row, record) in enumerate(zip(rows, records, strict=True))
+        for row, record, values in zip(rows, records, zip(*columns.values(), strict=True), strict=True)
     ]
 
 

@@ -20,6 +20,7 @@ from training.manifest import FeatureEntry
 _PRIOR_ROWS = 20.0
 _MAX_CATEGORIES = 60
 _SHOWN = 3
+_FEW_ROWS = 128
 
 
 def fit_categories(
@@ -81,10 +82,25 @@ def encode_columns(columns: Mapping[str, Sequence[Any]], features: Sequence[Feat
         # A request: one array of all columns instead of one each, a tenth of the time.
         return np.array([[_encoded(columns[e.name][0], e) if e.name in columns else math.nan for e in features]])
     matrix = np.full((n_rows, len(features)), np.nan)
+    done = _encode_numbers(columns, features, matrix) if 0 < n_rows <= _FEW_ROWS else set()
     for position, entry in enumerate(features):
-        if entry.name in columns:
+        if entry.name in columns and position not in done:
             matrix[:, position] = encode_column(columns[entry.name], entry)
     return matrix
+
+
+def _encode_numbers(
+    columns: Mapping[str, Sequence[Any]], features: Sequence[FeatureEntry], matrix: NDArray[np.float64]
+) -> set[int]:
+    """Fill in the number columns of a few rows by one array of all of them; gives back which are done."""
+    places = [at for at, entry in enumerate(features) if entry.dtype != "category" and entry.name in columns]
+    try:
+        # None becomes NaN.
+        matrix[:, places] = np.array([columns[features[at].name] for at in places], dtype=np.float64).T
+    except (TypeError, ValueError):
+        # Column by column it is found out which holds what is no number.
+        return set()
+    return set(places)
 
 
 def encode_column(values: Sequence[Any] | NDArray[Any], entry: FeatureEntry) -> NDArray[np.float64]:

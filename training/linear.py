@@ -29,6 +29,7 @@ Matrix = NDArray[np.float64]
 LIBRARY = "linear"
 MODEL_FILE = "linear.json"
 _FORMAT = 1
+_FEW_ROWS = 32
 # Cells of a table that stays in a core's cache.
 _CHUNK_CELLS = 64_000
 # Far beyond any value, and small enough that nothing overflows on the way.
@@ -89,8 +90,8 @@ class LinearModel:
                 expected=f"{len(self.missing)} features",
                 got=f"{n_features}",
             )
-        if n_rows == 1:
-            return self._one_row(np.array(matrix, dtype=np.float64))
+        if n_rows <= _FEW_ROWS:
+            return self._few(np.array(matrix, dtype=np.float64))
         pieces = np.empty((n_rows, n_features))
         chunk = max(1, _CHUNK_CELLS // max(1, n_features))
         for at in range(0, n_rows, chunk):
@@ -110,16 +111,16 @@ class LinearModel:
         pieces[:, layout.order] = self.level.ravel().take(place) + self.slope.ravel().take(place) * value
         return np.where(np.isnan(matrix), self.missing, pieces)
 
-    def _one_row(self, value: Matrix) -> Matrix:
-        """`_chunk` of one row, where one comparison with all thresholds takes less time than many small steps."""
-        layout, flat = self._layout, value[0]
-        missing = np.isnan(flat)
-        flat[layout.numbers] = signed_log(flat[layout.numbers])
-        passed = np.concatenate([[0], (flat.take(layout.owner) >= layout.flat).cumsum()])
-        place = passed.take(layout.until) - passed.take(layout.since) + layout.begins
-        pieces = self.level.ravel().take(place) + self.slope.ravel().take(place) * flat
-        pieces[missing] = self.missing[missing]
-        return np.asarray(pieces[None], dtype=np.float64)
+    def _few(self, value: Matrix) -> Matrix:
+        """`_chunk` of a few rows, where one comparison with all thresholds takes less time than many small steps."""
+        layout = self._layout
+        missing = np.isnan(value)
+        value[:, layout.numbers] = signed_log(value[:, layout.numbers])
+        passed = np.zeros((len(value), len(layout.flat) + 1), dtype=np.int64)
+        (value.take(layout.owner, axis=1) >= layout.flat).cumsum(axis=1, out=passed[:, 1:])
+        place = passed.take(layout.until, axis=1) - passed.take(layout.since, axis=1) + layout.begins
+        pieces = self.level.ravel().take(place) + self.slope.ravel().take(place) * value
+        return np.where(missing, self.missing, pieces)
 
     @cached_property
     def _layout(self) -> _Layout:
@@ -143,7 +144,7 @@ class LinearModel:
 
 @dataclass(frozen=True, kw_only=True)
 class _Layout:
-    """The tables without their unused places: for many rows feature by feature, for one row in one piece.
+    """The tables without their unused places: for many rows feature by feature, for a few in one piece.
 
     Args:
         order: Positions of the features, those with most segments first, shape (F,).

@@ -99,15 +99,17 @@ class PatternTables:
         return values.astype(np.float32).astype(np.float64) if self.is_single else values
 
     def _few(self, values: Matrix) -> Matrix:
-        """By flat look-ups: few calls per row, whatever the model's size."""
-        flat, first_rows = self._flat, self.block_starts[:-1]
+        """By flat look-ups: few calls, whatever the model's size."""
+        flat = self._flat
+        above = values.take(flat.of_edge, axis=1) > self.edges
+        codes = np.add.reduceat(above, self.edge_starts[:-1], axis=1, dtype=np.int64)
+        codes = np.where(np.isnan(values), flat.missing, codes)
+        parts = self.parts.take(codes.take(flat.features, axis=1) + flat.starts)
+        rows = np.add.reduceat(parts, flat.blocks, axis=1, dtype=np.uint16) + self.block_starts[:-1]
         found = np.empty((len(values), self.table.shape[1]))
-        for place, row in enumerate(values):
-            codes = np.add.reduceat(row.take(flat.of_edge) > self.edges, self.edge_starts[:-1], dtype=np.int64)
-            codes = np.where(np.isnan(row), flat.missing, codes)
-            parts = self.parts.take(codes.take(flat.features) + flat.starts)
-            rows = first_rows + np.add.reduceat(parts, flat.blocks, dtype=np.uint16)
-            found[place] = flat.ones @ self.table.take(rows, axis=0)
+        for place, row in enumerate(rows):
+            # Row by row the sums are the same to the last bit, however many rows there are.
+            found[place] = flat.ones @ self.table.take(row, axis=0)
         return found
 
     @cached_property

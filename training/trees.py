@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import ContractError
+from training.few_rows import MOST_ROWS, FewRows
 from training.models import FitData, Model
-from training.one_row import OneRow
 
 Matrix = NDArray[np.float64]
 Library = Literal["lightgbm", "xgboost"]
@@ -61,11 +61,11 @@ class XgBoostTrees:
     library: Library = "xgboost"
 
     @cached_property
-    def _one_row(self) -> OneRow:
-        return OneRow(self.booster, rounds=self.rounds, width=int(self.booster.num_features()))
+    def _few_rows(self) -> FewRows:
+        return FewRows(self.booster, rounds=self.rounds, width=int(self.booster.num_features()))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_one_row", "_threads")}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_few_rows", "_threads")}
 
     def _use(self, threads: int) -> None:
         # Telling the booster takes longer than asking it for a row.
@@ -76,8 +76,8 @@ class XgBoostTrees:
     def margin(self, matrix: Matrix, *, threads: int = 1) -> Matrix:
         """Log-odds, shape (n_rows,)."""
         self._use(threads)
-        if len(matrix) == 1:
-            return np.array([self._one_row.margin(matrix[0])])
+        if 0 < len(matrix) <= MOST_ROWS:
+            return self._few_rows.margin(matrix)
         # The matrix is our own; to have its width looked up and checked takes twice as long as the prediction.
         margin = self.booster.inplace_predict(
             matrix, iteration_range=(0, self.rounds), predict_type="margin", validate_features=False
