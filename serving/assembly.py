@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,8 @@ from serving.aliases import AliasReader
 from serving.champions import ChampionSlot, load_scorer
 from serving.engine import SCORED, Engine
 from serving.moment import Moment
+from serving.open_finder import find_beside
+from serving.open_things import OpenThings
 from serving.prediction_log import PredictionLog
 from serving.sources import Forecasts
 from serving.stored_features import StoredFeatures
@@ -67,7 +68,7 @@ def open_engine(
         trial=_trial(settings, workspace, registry, tasks=[task for task in slots if task in SCORED]),
         log=log,
         cached_scores=settings.serving.cached_scores,
-        find_open=lambda task, at: _open_ids(warehouse, task, at),
+        open_things=OpenThings(find_beside(settings, workspace, [task for task in slots if task in SCORED])),
         override_of=override_of,
         # A local file answers within a fraction of a millisecond; a server may take its time, or never answer.
         reads_inline=settings.online_store.kind == "sqlite",
@@ -116,15 +117,6 @@ def _open_forecasts(workspace: Workspace) -> Forecasts:
     from training.forecast.store import ForecastStore
 
     return ForecastStore(workspace.forecasts)
-
-
-def _open_ids(warehouse: Warehouse, task: str, at: datetime) -> Sequence[str]:
-    """Ids of the deals that are open at a moment, in order; of leads, of which there may be millions, the first."""
-    from features.spines import open_deal_spine, open_lead_spine
-
-    find, key = (open_lead_spine, "lead_id") if task == "lead" else (open_deal_spine, "opportunity_id")
-    ids: list[str] = sorted(find(warehouse, at)[key].to_pylist())
-    return ids[:1] if task == "lead" else ids
 
 
 def territories_of(warehouse: Warehouse) -> Mapping[str, str]:

@@ -15,6 +15,7 @@ from serving.answered import Answered, Scores
 from serving.by_id import MaySee, Question, answer_all, everything
 from serving.champions import ALIAS, Champion, ChampionSlot
 from serving.moment import Moment
+from serving.open_things import OpenThings
 from serving.patient_store import PatientStore
 from serving.scored import Scored, scored_rows
 from serving.sources import Features, Forecasts, Sink
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 FOLLOW_SECONDS = 2.0
 CLOCK_SECONDS = 10.0
 """Looking for changed tables costs some 10 ms; a history's clock is in no hurry."""
-SAMPLE_VALID = timedelta(hours=1)
 NO_SUCH_ID = "\u2205"
 FORECAST_VALID = timedelta(hours=24)
 SCORED = ("lead", "deal")
@@ -47,7 +47,7 @@ class Engine:
         open_forecasts: Opens the forecasts, where they are served.
         moment: The service's now.
         left_out: Why a task is not served here, for tasks that the workspace's source cannot have.
-        find_open: Ids of what is open at a moment, in order; health looks at the first one's features.
+        open_things: What is open, where that can be told; health looks at the first one's features.
         trial: The challengers on trial beside the champions, if any are.
         log: Where predictions are kept; None: nowhere.
         override_of: What a person decided about a task's lead or deal, if anybody did.
@@ -64,7 +64,7 @@ class Engine:
         open_forecasts: Callable[[], Forecasts],
         moment: Moment,
         left_out: Mapping[str, str] | None = None,
-        find_open: Callable[[str, datetime], Sequence[str]] | None = None,
+        open_things: OpenThings | None = None,
         trial: Trial | None = None,
         log: Sink | None = None,
         override_of: Callable[[str, str], Mapping[str, Any] | None] = lambda _task, _id: None,
@@ -82,9 +82,8 @@ class Engine:
         self.followed_at: datetime | None = None
         self.clock_problem: str | None = None
         self.reads_inline = reads_inline
-        self._find_open = find_open
+        self.open_things = open_things
         self._override_of = override_of
-        self._open: dict[str, tuple[datetime, Sequence[str]]] = {}
         self._clock_at: float | None = None
         self._trends: dict[str, Any] = {}
 
@@ -123,9 +122,8 @@ class Engine:
             return
         try:
             self.moment.refresh()
-            now = self.moment.now()
-            for task in self.slots.keys() & set(SCORED):
-                self._refresh_open(task, now)
+            if self.open_things is not None:
+                self.open_things.refresh(self.moment.now())
             self.clock_problem = None
         except SalienceError as error:
             self.clock_problem = error.what
@@ -134,10 +132,10 @@ class Engine:
         self._clock_at = time.monotonic()
 
     def warm_up(self) -> None:
-        """Answer each kind of question once, so that no client waits for an import."""
+        """Answer each kind of question once, so that no client waits for an import; models were asked when loaded."""
         for task in self.slots.keys() & set(SCORED):
             try:
-                self.score(task, [self.sample(task) or NO_SUCH_ID], request_id="warm-up", kind=None)
+                self.score(task, [NO_SUCH_ID], request_id="warm-up", kind=None)
             except SalienceError as error:
                 logger.warning("%s answers cannot be given yet: %s", task, error)
 
@@ -145,20 +143,9 @@ class Engine:
         """Whether every task served has a model."""
         return bool(self.slots) and all(slot.current is not None for slot in self.slots.values())
 
-    def _refresh_open(self, task: str, now: datetime) -> None:
-        known = self._open.get(task)
-        if self._find_open is not None and (known is None or abs(now - known[0]) > SAMPLE_VALID):
-            self._open[task] = (now, self._find_open(task, now))
-
-    def sample(self, task: str) -> str | None:
-        """Id of a lead or deal that is open now; None where none is. Looked for at start and when the clock moves."""
-        ids = self.open_ids(task)
-        return ids[0] if ids else None
-
     def open_ids(self, task: str) -> Sequence[str] | None:
-        """Ids of what was open when the clock last moved by an hour, in order; None while that is not known."""
-        known = self._open.get(task)
-        return None if known is None else known[1]
+        """Ids of what was open when the clock last moved by an hour, in order; None where that cannot be told."""
+        return None if self.open_things is None else self.open_things.ids(task)
 
     def slot(self, task: str) -> ChampionSlot:
         """The slot of `task`.

@@ -81,12 +81,16 @@ def _features(engine: Engine, task: str, service: str) -> Check:
     """Whether the store answers, and whether what it holds of something open is there and not past its time to live."""
     name = f"features:{task}"
     now = engine.moment.now()
-    sample = engine.sample(task)
+    ids = engine.open_ids(task)
+    sample = ids[0] if ids else None
     try:
         answer = engine.store.features.read(service, [sample or NO_SUCH_ID], at=now).answer
     except away_errors() as error:
         detail = f"The feature store cannot be read: {type(error).__name__}"
         return Check(name=name, ok=False, detail=detail, next_step=_MATERIALIZE)
+    if ids is None:
+        detail = f"The store answers, but which {task} is open cannot be told"
+        return Check(name=name, ok=False, detail=detail, next_step="run: salience ingest; the service's log says why")
     if sample is None:
         return Check(name=name, ok=True, detail=f"The store answers; no {task} is open")
     if not answer.found[0]:

@@ -179,11 +179,11 @@ def main() -> None:
         if not is_mine:
             return
         from serving.assembly import open_engine
-        from serving.lean import settle, use_few_arenas, without_sklearn
+        from serving.lean import settle, trees_alone, use_few_arenas
 
         use_few_arenas()
         try:
-            with without_sklearn():
+            with trees_alone():
                 engine = open_engine(settings, workspace, tasks=("lead", "deal"))
             settle()
             work_off(store, engine, workspace)

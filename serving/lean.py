@@ -11,6 +11,7 @@ from contextlib import contextmanager
 _ARENAS = -8
 """glibc's M_ARENA_MAX."""
 _MOST_ARENAS = 2
+_NOT_NEEDED = ("sklearn", "pandas")
 
 
 def use_few_arenas() -> None:
@@ -27,20 +28,19 @@ def use_few_arenas() -> None:
 
 
 @contextmanager
-def without_sklearn() -> Iterator[None]:
-    """Import the tree libraries without scikit-learn, which they take where it is there and do without where not.
+def trees_alone() -> Iterator[None]:
+    """Import the tree libraries without scikit-learn and pandas, which they take where they are there.
 
-    They need it for wrappers that serving has no use for: 60 MB and a second of a worker's start. A module that
-    somebody imported before stays.
+    They need them for wrappers and data frames that serving has no use for: 100 MB and a second of a worker's start. A
+    module that somebody imported before stays.
     """
-    if "sklearn" in sys.modules:
-        yield
-        return
-    sys.modules["sklearn"] = None  # type: ignore[assignment]
+    left_out = [name for name in _NOT_NEEDED if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(left_out))  # type: ignore[arg-type] - None says that there is no such module
     try:
         yield
     finally:
-        del sys.modules["sklearn"]
+        for name in left_out:
+            del sys.modules[name]
 
 
 def settle() -> None:

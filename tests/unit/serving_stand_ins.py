@@ -27,6 +27,7 @@ from serving.decisions import DecisionRecord
 from serving.engine import Engine
 from serving.jobs import JobStarter
 from serving.moment import Moment
+from serving.open_things import OpenThings
 from serving.routes import TASKS, build_app, paths_of
 from serving.stored_features import Mark, Reading
 from training.bundle import write_reference
@@ -316,7 +317,7 @@ def stand(
         open_forecasts=lambda: forecasts,
         moment=moment,
         override_of=decisions.override_of,
-        find_open=lambda _task, _at: [sample] if sample else [],
+        open_things=OpenThings(lambda _at: {task: [sample] if sample else [] for task in ("lead", "deal")}),
     )
     engine.refresh()
     app = build_app(tasks, title="toy", about="toy")

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from serving_stand_ins import VALUE, Stand, stand
 
+from serving.open_things import OpenThings
 from serving.rights import right_of
 
 LEAD = {"lead_created_at": "2025-01-01T00:00:00Z"}
@@ -137,7 +138,8 @@ def test_deals_at_risk_come_with_the_greatest_first(tmp_path: Path) -> None:
     from serving_stand_ins import Features
 
     served = stand(tmp_path)
-    served.engine._open["deal"] = (served.engine.moment.now(), ["a", "b", "c"])
+    served.engine.open_things = OpenThings(lambda _at: {"deal": ["a", "b", "c"]})
+    served.engine.open_things.refresh(served.engine.moment.now())
     amounts = {"a": 1_000.0, "b": 900.0, "c": None}
     online = Features.online
 
