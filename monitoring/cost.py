@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitoring.columns import PREDICTION, ColumnPair
-from monitoring.estimating import Labelled, expected_log_loss
+from monitoring.estimating import Labelled
+from monitoring.expecting import expected_log_loss
 from training.calibration import log_loss_rows
 
 Vector = NDArray[np.float64]

@@ -1,13 +1,17 @@
 """Quality before the labels are in: what calibrated probabilities say of themselves (confidence-based estimation).
 
-If an answer of 0.3 comes true three times in ten, the answers of a batch tell how well they rank and what they lose,
-without one label: every pair of rows is ranked rightly with a probability that follows from the two answers. The
-answers are first brought to what the newest mature labels say (Platt's slope and intercept), because a model that is
-too sure of itself would praise itself. Confidence-based performance estimation is described by Garg and others
-(Leveraging Unlabeled Data to Predict Out-of-Distribution Performance, 2022) and in NannyML's documentation.
+Answers are first brought to what the newest mature labels say (Platt's slope and intercept), because a model that is
+too sure of itself would praise itself; then they tell what to expect (`monitoring.expecting`). Confidence-based
+performance estimation is described by Garg and others (Leveraging Unlabeled Data to Predict Out-of-Distribution
+Performance, 2022) and in NannyML's documentation.
 
-It cannot know whether the outcome given the answer has changed since those labels (concept change); every estimate
-carries that sentence with the date.
+It cannot know whether the outcome given the answer has changed since those labels (concept change). Three things say
+how much that may matter: the interval is as wide as earlier estimates of the same model missed their later truth
+(`monitoring.rolling`); a batch of rows unlike any labelled one is named as such (`monitoring.reach`); and every
+estimate carries a sentence on it, with the date of its newest label.
+
+(Labelled rows weighted to look like the batch, by what tells the two apart, were tried on bank's earlier windows: the
+root mean square error of the AUC was 0.079 where this has 0.039. The few rows that look alike carry all the weight.)
 """
 
 from __future__ import annotations
@@ -18,18 +22,18 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from training.calibration import Calibration, fit_calibration, log_loss_rows, logit
-from training.evaluation import auc
+from monitoring.expecting import FIGURES, Brought, drawn_figures, expected_figures
+from monitoring.reach import Columns, Reach, reach_of
+from monitoring.rolling import FEWEST_OUTCOMES, MOST_LABELLED, Misses, past_misses
+from training.calibration import logit
 from training.results import Metric
 
 Vector = NDArray[np.float64]
 Entities = NDArray[np.object_] | NDArray[np.str_]
 
 REPLICATES = 200
-FEWEST_OUTCOMES = 25
-"""Mature outcomes of each kind below which answers are taken as they are."""
-MOST_LABELLED = 5_000
-"""Newest labelled rows used: older ones say less about now."""
+_MOST_JUDGED = 20_000
+"""Newest labelled rows whose windows tell how far earlier estimates missed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,135 +68,94 @@ class Estimate:
         figures: `auc`, `log_loss` and `outcome_rate`, each with the 95 % interval in which the later truth is expected.
         rows: Rows of the batch.
         labelled_rows: Rows with labels that the answers were brought to; 0 where they were taken as they are.
-        caveat: What the method cannot know, in a sentence.
+        windows: Earlier windows whose estimates were held to their labels.
+        is_steady: Whether chance explains what those estimates of the AUC missed; None where there were too few.
+        reach: Where the batch lies farthest beyond the labelled rows; None where their columns were not given.
+        caveat: What the method cannot know, in a sentence or two.
     """
 
     figures: dict[str, Metric]
     rows: int
     labelled_rows: int
+    windows: int
+    is_steady: bool | None
+    reach: Reach | None
     caveat: str
 
-
-def expected_auc(probability: Vector) -> float:
-    """Expected area under the ROC curve of answers that are calibrated: rows are ranked by their own probability.
-
-    The ratio of the expected number of rightly ordered pairs (ties count half) to that of all pairs of a positive and
-    a negative; a row makes no pair with itself.
-
-    Example:
-        >>> round(expected_auc(np.array([0.0, 1.0])), 6)
-        1.0
-    """
-    ordered = np.sort(probability)
-    _, starts = np.unique(ordered, return_index=True)
-    positive, negative = np.add.reduceat(ordered, starts), np.add.reduceat(1 - ordered, starts)
-    below = np.cumsum(negative) - negative
-    itself = float((ordered * (1 - ordered)).sum())
-    wins = float((positive * (below + negative / 2)).sum()) - itself / 2
-    pairs = float(positive.sum() * negative.sum()) - itself
-    return wins / pairs if pairs > 0 else float("nan")
+    @property
+    def is_a_guess(self) -> bool:
+        """Whether it rests on nothing that the labels could vouch for."""
+        return self.is_steady is False or (self.reach is not None and self.reach.is_beyond)
 
 
-def expected_log_loss(probability: Vector) -> float:
-    """Expected log-loss of answers that are calibrated: their mean entropy, natural logarithm."""
-    p = np.clip(probability, 1e-6, 1 - 1e-6)
-    return float(-(p * np.log(p) + (1 - p) * np.log1p(-p)).mean())
-
-
-def estimate_quality(probability: Vector, labelled: Labelled, *, seed: int, replicates: int = REPLICATES) -> Estimate:
+def estimate_quality(
+    probability: Vector, labelled: Labelled, *, seed: int, columns: Columns | None = None, replicates: int = REPLICATES
+) -> Estimate:
     """Estimate the quality of a batch of answers before its labels are in.
 
     Args:
         probability: The model's answers, one row per lead or deal, at least two.
         labelled: Rows with mature labels; the newest `MOST_LABELLED` of them are used.
         seed: Seed of the interval's draws.
+        columns: Feature columns of the same rows, if `labelled` has its own; those that may be compared.
         replicates: Draws of calibration, rows and outcomes.
     """
-    newest = slice(-MOST_LABELLED, None)
-    margin, label = logit(labelled.probability[newest]), labelled.label[newest]
-    fitted = fit_calibration("platt", margin, label) if labelled.is_enough else Calibration("platt", (1.0, 0.0))
-    told, answers = logit(probability), np.asarray(probability, dtype=np.float64)
-    expected = fitted.apply(told)
-    values = {
-        "auc": expected_auc(expected),
-        # What the answers themselves lose, not what the corrected ones would.
-        "log_loss": _cross_entropy(expected, answers),
-        "outcome_rate": float(expected.mean()),
-    }
-    drawn = _draw(told, answers, margin, label, labelled, fitted, seed=seed, replicates=replicates)
-    used = len(label) if labelled.is_enough else 0
+    answers = np.asarray(probability, dtype=np.float64)
+    newest = slice(-MOST_LABELLED if labelled.is_enough else len(labelled.label), None)
+    brought = Brought.to(logit(labelled.probability[newest]), labelled.label[newest], labelled.entity[newest])
+    values = expected_figures(answers, brought)
+    drawn = drawn_figures(answers, brought, seed=seed, replicates=replicates)
+    judged = slice(-_MOST_JUDGED, None)
+    misses = past_misses(labelled.probability[judged], labelled.label[judged], labelled.entity[judged], seed=seed)
+    reach = reach_of({name: values[newest] for name, values in labelled.columns.items()}, columns or {})
     return Estimate(
-        figures={name: _metric(values[name], drawn[name]) for name in values},
-        rows=len(probability),
-        labelled_rows=used,
-        caveat=_caveat(labelled, used),
+        figures={name: _metric(name, values[name], drawn[name], misses.get(name)) for name in FIGURES},
+        rows=len(answers),
+        labelled_rows=len(brought.label),
+        windows=misses["auc"].windows if misses else 0,
+        is_steady=misses["auc"].is_steady if misses else None,
+        reach=reach,
+        caveat=_caveat(labelled, brought, misses.get("auc"), reach),
     )
 
 
-def _cross_entropy(truth: Vector, answer: Vector) -> float:
-    one, zero = np.ones_like(answer), np.zeros_like(answer)
-    return float((truth * log_loss_rows(one, answer) + (1 - truth) * log_loss_rows(zero, answer)).mean())
-
-
-def _draw(
-    told: Vector,
-    answers: Vector,
-    margin: Vector,
-    label: Vector,
-    labelled: Labelled,
-    fitted: Calibration,
-    *,
-    seed: int,
-    replicates: int,
-) -> dict[str, list[float]]:
-    """Realised figures of drawn rows and outcomes, each replicate under a calibration of redrawn labels."""
-    random = np.random.default_rng(seed)
-    drawn: dict[str, list[float]] = {"auc": [], "log_loss": [], "outcome_rate": []}
-    entity = (
-        np.unique(np.asarray(labelled.entity)[-len(label) :].astype(str), return_inverse=True)[1]
-        if len(label)
-        else None
-    )
-    for _ in range(replicates):
-        calibration = fitted
-        if labelled.is_enough and entity is not None:
-            rows = _redraw(entity, random)
-            if 0 < label[rows].sum() < len(rows):
-                calibration = fit_calibration("platt", margin[rows], label[rows])
-        chosen = random.integers(0, len(told), len(told))
-        p = calibration.apply(told[chosen])
-        outcome = (random.random(len(p)) < p).astype(np.float64)
-        drawn["outcome_rate"].append(float(outcome.mean()))
-        drawn["log_loss"].append(float(log_loss_rows(outcome, answers[chosen]).mean()))
-        if 0 < outcome.sum() < len(outcome):
-            drawn["auc"].append(float(auc(outcome, p, np.ones((len(p), 1)))[0]))
-    return drawn
-
-
-def _redraw(entity: NDArray[np.intp], random: np.random.Generator) -> NDArray[np.intp]:
-    """Rows of entities drawn with replacement."""
-    order = np.argsort(entity, kind="stable")
-    starts = np.r_[0, np.flatnonzero(np.diff(entity[order])) + 1, len(entity)]
-    picked = random.integers(0, len(starts) - 1, len(starts) - 1)
-    lengths = starts[picked + 1] - starts[picked]
-    offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return np.asarray(order[np.repeat(starts[picked], lengths) + offsets])
-
-
-def _metric(value: float, drawn: list[float]) -> Metric:
-    if not drawn or not np.isfinite(value):
+def _metric(name: str, value: float, drawn: Vector, misses: Misses | None) -> Metric:
+    known = drawn[~np.isnan(drawn)]
+    if not len(known) or not np.isfinite(value):
         return Metric(value)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Metric(value, float(low), float(high))
+    low, high = np.quantile(known, [0.025, 0.975])
+    below, above = max(value - float(low), 0.0), max(float(high) - value, 0.0)
+    if misses is not None:
+        below, above = misses.widened(below), misses.widened(above)
+    most = np.inf if name == "log_loss" else 1.0
+    return Metric(value, max(0.0, value - below), min(most, value + above))
 
 
-def _caveat(labelled: Labelled, used: int) -> str:
-    if not used or labelled.until is None:
+def _caveat(labelled: Labelled, brought: Brought, misses: Misses | None, reach: Reach | None) -> str:
+    if not len(brought.label) or labelled.until is None:
         return (
             "No mature labels to check the probabilities against: the model is taken at its word. "
             "Whether the outcome now depends on its features in another way cannot be known yet."
         )
+    told = f"Rests on labels up to {labelled.until:%Y-%m-%d}. "
+    if reach is not None and reach.is_beyond:
+        told += (
+            f"It is a guess: {reach.share:.0%} of the rows have values of {reach.column} that no labelled row has, and "
+            "what the outcome depends on there cannot be known. "
+        )
+    cannot = "has come to depend on the features in another way since then (concept change)"
+    if misses is None:
+        return (
+            f"{told}Whether the outcome {cannot} cannot be known before newer labels are in; they are too few to tell "
+            "how far earlier estimates were off."
+        )
+    if not misses.is_steady:
+        return (
+            f"{told}It cannot be trusted: of {misses.windows} earlier windows it missed the AUC by up to "
+            f"{misses.worst:.3f}, more than chance does. The outcome keeps changing what it depends on, and whether it "
+            f"{cannot} cannot be known; the interval is widened by such misses."
+        )
     return (
-        f"Rests on labels up to {labelled.until:%Y-%m-%d}. Whether the outcome has come to depend on the features in "
-        "another way since then (concept change) cannot be known before newer labels are in."
+        f"{told}In {misses.windows} earlier windows it missed the AUC by {misses.worst:.3f} at most, as chance does. "
+        f"Whether the outcome {cannot} cannot be known before newer labels are in."
     )

@@ -12,7 +12,9 @@ import pytest
 
 from monitoring.columns import pair_columns
 from monitoring.cost import column_cost, estimate_costs, regret_rows, worth_of_columns
-from monitoring.estimating import Labelled, estimate_quality, expected_auc, expected_log_loss
+from monitoring.estimating import Labelled, estimate_quality
+from monitoring.expecting import expected_auc, expected_log_loss
+from monitoring.reach import Reach, reach_of
 from training.evaluation import auc
 
 UNTIL = datetime(2025, 3, 3, tzinfo=UTC)
@@ -35,6 +37,17 @@ def test_the_expected_auc_is_the_mean_of_the_realised_one() -> None:
         y = (random.random(300) < p).astype(float)
         drawn.append(auc(y, p, np.ones((300, 1)))[0])
     assert expected_auc(p) == pytest.approx(np.mean(drawn), abs=0.006)
+
+
+def test_the_expected_auc_of_answers_that_are_not_the_truth_is_the_mean_of_the_realised_one() -> None:
+    random = np.random.default_rng(1)
+    p = random.beta(1, 5, 300)
+    answer = (0.4 * p + 0.1 * random.random(300)).round(2)
+    drawn = []
+    for _ in range(400):
+        y = (random.random(300) < p).astype(float)
+        drawn.append(auc(y, answer, np.ones((300, 1)))[0])
+    assert expected_auc(p, answer) == pytest.approx(np.mean(drawn), abs=0.006)
 
 
 def test_the_expected_log_loss_is_the_mean_of_the_realised_one() -> None:
@@ -64,6 +77,73 @@ def test_intervals_hold_the_later_truth_as_often_as_they_say() -> None:
         metric = estimate_quality(batch.probability, known, seed=seed, replicates=60).figures["auc"]
         inside += metric.low <= truth <= metric.high
     assert inside >= 20  # 95 % would give 23; fewer than 20 happens in one of a hundred such sets
+
+
+def test_a_model_that_ranks_the_wrong_way_round_is_expected_below_one_half() -> None:
+    known, batch = labelled(3_000, seed=4, slope=-1.0), labelled(3_000, seed=5, slope=-1.0)
+    truth = float(auc(batch.label, batch.probability, np.ones((3_000, 1)))[0])
+    assert truth < 0.3
+    found = estimate_quality(batch.probability, known, seed=1).figures["auc"]
+    assert found.value == pytest.approx(truth, abs=0.03)
+    assert found.low < truth < found.high
+
+
+def turning(rows: int, *, seed: int, turns: int) -> Labelled:
+    """Answers that rank rightly and wrongly by turns."""
+    parts = [labelled(rows, seed=seed + turn, slope=1.0 if turn % 2 else -1.0) for turn in range(turns)]
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("probability", "label")}
+    return Labelled(entity=np.arange(rows * turns).astype(str), until=UNTIL, **joined)
+
+
+def test_where_earlier_estimates_missed_beyond_chance_the_interval_is_wide_and_the_caveat_says_it() -> None:
+    known, batch = turning(600, seed=30, turns=8), labelled(1_000, seed=50, slope=-1.0)
+    truth = float(auc(batch.label, batch.probability, np.ones((1_000, 1)))[0])
+    found = estimate_quality(batch.probability, known, seed=1)
+    assert found.is_steady is False
+    assert found.windows >= 4
+    assert found.figures["auc"].low < truth < found.figures["auc"].high
+    assert found.figures["auc"].high - found.figures["auc"].low > 0.4
+    assert "cannot be trusted" in found.caveat
+    assert "concept change" in found.caveat
+
+
+def test_where_nothing_changed_earlier_windows_leave_the_interval_about_as_it_was() -> None:
+    widths, steady = [], 0
+    for seed in range(6):
+        found = estimate_quality(labelled(1_000, seed=70 + seed).probability, labelled(3_000, seed=60 + seed), seed=1)
+        widths.append(found.figures["auc"].high - found.figures["auc"].low)
+        steady += found.is_steady is True
+    assert steady >= 5
+    # Chance alone gives 0.07 to 0.08 here.
+    assert np.median(widths) < 0.12
+
+
+@pytest.mark.parametrize(("shift", "guess"), [(0.0, False), (9.0, True)])
+def test_a_batch_that_no_labelled_row_is_like_is_called_a_guess(shift: float, guess: bool) -> None:
+    random = np.random.default_rng(3)
+    known = replace(labelled(2_000, seed=80), columns={"rate": random.normal(size=2_000)})
+    batch = {"rate": random.normal(size=500) + shift}
+    found = estimate_quality(labelled(500, seed=81).probability, known, seed=1, columns=batch, replicates=20)
+    assert found.reach is not None
+    assert found.reach.is_beyond is guess
+    assert found.is_a_guess is (guess or found.is_steady is False)
+    assert ("have values of rate that no labelled row has" in found.caveat) is guess
+
+
+def test_reach_names_the_column_with_the_most_unseen_values() -> None:
+    known = {"x": np.array([1.0, 2.0, np.nan]), "kind": np.array(["a", "b", None], dtype=object)}
+    batch = {"x": np.array([0.5, 1.5, np.nan, 2.5]), "kind": np.array(["c", "d", "e", None], dtype=object)}
+    assert reach_of(known, batch) == Reach(column="kind", share=0.75)
+    assert reach_of(known, {"x": batch["x"]}) == Reach(column="x", share=0.5)
+    assert reach_of(known, {"x": np.array([])}) == Reach(column="x", share=0.0)
+    assert reach_of({"x": np.array([np.nan])}, {"x": batch["x"]}) == Reach(column="x", share=0.75)
+    assert reach_of(known, {}) is None
+
+
+def test_too_few_labels_for_windows_say_so() -> None:
+    found = estimate_quality(labelled(500, seed=6).probability, labelled(300, seed=7), seed=1)
+    assert (found.windows, found.is_steady) == (0, None)
+    assert "too few to tell how far earlier estimates were off" in found.caveat
 
 
 def test_without_labels_the_caveat_says_so() -> None:
