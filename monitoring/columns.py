@@ -145,8 +145,8 @@ def _numbers(column: pd.Series[Any]) -> FloatArray:
 
 
 def _texts(column: pd.Series[Any]) -> np.ndarray[Any, Any]:
-    values = np.array([None if missing else str(value) for value, missing in zip(column, column.isna(), strict=True)])
-    return values.astype(object)
+    codes, values = pd.factorize(column, use_na_sentinel=True)
+    return np.array([*(str(value) for value in values), None], dtype=object)[codes]
 
 
 def _encode(texts: np.ndarray[Any, Any]) -> tuple[IntArray, tuple[str, ...]]:

@@ -19,7 +19,8 @@ from monitoring.distances import FEWEST_PRESENT, SMALLEST_NORM, FloatArray, IntA
 MOST_VALUES = 1_024
 HEAVY_TAILS = 10.0
 """Excess kurtosis of the pool from which on numbers are compared by rank (an exponential distribution has 6)."""
-_CHUNK = 4_000_000
+_CHUNK = 8_192
+"""Rows counted in one call."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,15 @@ class Members:
         width = coded.kinds + 1
         counted = np.empty((len(self.chosen), width), dtype=np.int64)
         longest = max((len(rows) for rows in self.chosen), default=0)
+        # Short splits are counted many at once, because of what a call costs; long ones stay in the processor's cache.
         step = max(1, _CHUNK // max(longest, 1))
         for start in range(0, len(self.chosen), step):
             part = self.chosen[start : start + step]
+            if len(part) == 1:
+                counted[start] = np.bincount(coded.codes[part[0]], minlength=width)
+                continue
             which = np.repeat(np.arange(len(part)), [len(rows) for rows in part])
-            flat = coded.codes[np.concatenate(part)] + width * which if part else np.empty(0, dtype=np.int64)
+            flat = coded.codes[np.concatenate(part)] + width * which
             counted[start : start + len(part)] = np.bincount(flat, minlength=width * len(part)).reshape(-1, width)
         if self.names_current:
             return counted
