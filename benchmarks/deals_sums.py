@@ -5,6 +5,7 @@ stand between a model and the truth. It has its level from the wins of the past 
 truth; and the later deals' hidden sides, which no CRM shows, do not average out over so few deals. So each month's
 ratio stands beside the interval in which nineteen of twenty such samples leave whoever knows all but these two (whole
 deals are drawn), beside the luck that the wins of the past really had, and beside what is left of the ratio without it.
+The later deals' part is read off how the model's own misses spread over deals, so the interval is rather too wide.
 """
 
 from __future__ import annotations
@@ -95,8 +96,7 @@ def show_sums(trained: Trained, later: Later, past: Later) -> tuple[list[float],
 def _show_calendar(as_of: np.ndarray, pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
     """The ratios by calendar month of the snapshot: what the model does not know of the months that lie ahead."""
     months = as_of.astype("datetime64[M]")
-    print("\nratio by month of the snapshot: a month ahead that holds a quarter's end brings more wins than the model "
-          "says, others fewer")  # fmt: skip
+    print("\nratio by month of the snapshot: the calendar of the months ahead, which the model does not know")
     print(f"{'':<10}{'rows':>7}" + "".join(f"{f'month {number + 1}':>10}" for number in range(len(pairs))))
     for month in np.unique(months):
         rows = months == month
