@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from features.online_store_rows import RowStore
+    from features.sql_book import SqlBook
     from warehouse.store import Warehouse
 
 __all__ = ["FeatureRepository", "OnlineAnswer"]
@@ -46,6 +47,7 @@ class FeatureRepository:
         self._reader_opened: OnlineReader | None = None
         self._rows_opened: RowStore | None = None
         self._held: tuple[tuple[str, ...], OwnFields] | None = None
+        self._book: SqlBook | None = None
         self._services: dict[str, Any] = {}
         self._threads = threading.local()
 
@@ -142,6 +144,10 @@ class FeatureRepository:
                 rows = self._files(view).rows_at(utc(at), keys)
                 changes = replace_rows(self._online_rows(), view, rows, at=at, progress=progress)
                 written[name] = changes.written
+            for view in self.served_views():
+                # So that no service has to compile it for its first payload.
+                if view.own_rows_only:
+                    self._sql_book().sql(view)
         return written
 
     def empty_online(self) -> None:
@@ -188,7 +194,6 @@ class FeatureRepository:
             UnavailableError: if the repository was never applied.
         """
         from features.payload import payload_tables
-        from features.transform import compute
 
         key = service_of(service).join_key
         views = self.views(service)
@@ -200,13 +205,27 @@ class FeatureRepository:
         read_all = self._reader().read_all
         # What comes of comparing it with others a payload cannot tell: it is read online if the thing is known there.
         own = [
-            {identifier: StoredRow(as_of=utc(at), values=compute(view, moments, connection).to_pylist()[0])}
+            {identifier: StoredRow(as_of=utc(at), values=self._computed(view, moments, connection))}
             if view.own_rows_only
             else read_all([(view, [identifier])])[0]
             for view in views
             if view.join_key == key
         ]
         return read_answer(views, [identifier], at=utc(at), join_key=key, own=own, read_all=read_all)
+
+    def _computed(self, view: ViewSpec, moments: pa.Table, connection: Any) -> dict[str, Any]:
+        """A view's row of one moment by name."""
+        from features.transform import compute
+
+        row: dict[str, Any] = compute(view, moments, connection, sql=self._sql_book().sql(view)).to_pylist()[0]
+        return row
+
+    def _sql_book(self) -> SqlBook:
+        from features.sql_book import SqlBook
+
+        if self._book is None:
+            self._book = SqlBook(self.workspace.features / ".sql")
+        return self._book
 
     def _build(self, spines: Mapping[str, pa.Table], *, progress: Progress | None) -> int:
         from features.building import build_views

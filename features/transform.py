@@ -82,13 +82,16 @@ def tables_read(view: ViewSpec) -> tuple[str, ...]:
     return tuple(name for name in CONTRACTS if name in found)
 
 
-def compute(view: ViewSpec, moments: pa.Table, connection: duckdb.DuckDBPyConnection) -> pa.Table:
+def compute(
+    view: ViewSpec, moments: pa.Table, connection: duckdb.DuckDBPyConnection, *, sql: str | None = None
+) -> pa.Table:
     """The view's rows for some moments.
 
     Args:
         view: The view.
         moments: Columns join key (not null) and as_of, without duplicates.
         connection: Shows the canonical tables, such as `Warehouse.duckdb()` does.
+        sql: The view's `view_sql`, where it is known already.
 
     Returns:
         Columns of `view.schema`: the moment is the row's event_timestamp, and its created_timestamp too, since a
@@ -98,7 +101,7 @@ def compute(view: ViewSpec, moments: pa.Table, connection: duckdb.DuckDBPyConnec
         ContractError: if the maths lost or doubled a row.
     """
     with spine_shown(moments.select([view.join_key, "as_of"]), connection):
-        rows = answer(view_sql(view), connection)
+        rows = answer(view_sql(view) if sql is None else sql, connection)
     if rows.num_rows != moments.num_rows:
         raise ContractError(
             f"View {view.name} gave another number of rows than it was asked for",

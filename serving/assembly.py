@@ -32,6 +32,7 @@ def open_engine(
     tasks: Sequence[str],
     log: PredictionLog | None = None,
     override_of: Callable[[str, str], Mapping[str, Any] | None] = lambda _task, _id: None,
+    tells_open: bool = True,
 ) -> Engine:
     """The engine of a workspace, with whatever champions there are loaded.
 
@@ -41,6 +42,7 @@ def open_engine(
         tasks: `lead`, `deal`, `forecast`, or some of them.
         log: Where predictions are kept; None: nowhere.
         override_of: What a person decided about a task's lead or deal, if anybody did.
+        tells_open: Whether anybody will ask what is open.
     """
     from features.stream_clock import StreamClock
     from warehouse.store import Warehouse
@@ -58,6 +60,7 @@ def open_engine(
         for task in tasks
         if task not in left_out
     }
+    scored = [task for task in slots if task in SCORED]
     engine = Engine(
         workspace.name,
         slots=slots,
@@ -65,10 +68,10 @@ def open_engine(
         open_forecasts=lambda: _open_forecasts(workspace),
         moment=Moment(settings, warehouse, stream_now=StreamClock(workspace).now),
         left_out=left_out,
-        trial=_trial(settings, workspace, registry, tasks=[task for task in slots if task in SCORED]),
+        trial=_trial(settings, workspace, registry, tasks=scored),
         log=log,
         cached_scores=settings.serving.cached_scores,
-        open_things=OpenThings(find_beside(settings, workspace, [task for task in slots if task in SCORED])),
+        open_things=OpenThings(find_beside(settings, workspace, scored)) if tells_open and scored else None,
         override_of=override_of,
         # A local file answers within a fraction of a millisecond; a server may take its time, or never answer.
         reads_inline=settings.online_store.kind == "sqlite",

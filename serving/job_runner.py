@@ -179,12 +179,12 @@ def main() -> None:
         if not is_mine:
             return
         from serving.assembly import open_engine
-        from serving.lean import settle, trees_alone, use_few_arenas
+        from serving.lean import import_libraries, settle, use_few_arenas
 
         use_few_arenas()
         try:
-            with trees_alone():
-                engine = open_engine(settings, workspace, tasks=("lead", "deal"))
+            import_libraries()
+            engine = open_engine(settings, workspace, tasks=("lead", "deal"), tells_open=False)
             settle()
             work_off(store, engine, workspace)
         except SalienceError as error:

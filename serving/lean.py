@@ -5,8 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
 
 _ARENAS = -8
 """glibc's M_ARENA_MAX."""
@@ -27,20 +26,35 @@ def use_few_arenas() -> None:
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())
 
 
-@contextmanager
-def trees_alone() -> Iterator[None]:
-    """Import the tree libraries without scikit-learn and pandas, which they take where they are there.
+def import_libraries() -> None:
+    """Import Arrow and the tree libraries without scikit-learn and pandas, which they take where they are there.
 
     They need them for wrappers and data frames that serving has no use for: 100 MB and a second of a worker's start. A
-    module that somebody imported before stays.
+    module that somebody imported before stays, and after this everything can be imported as ever; but Arrow has then
+    settled for good that it makes no data frames.
     """
-    left_out = [name for name in _NOT_NEEDED if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(left_out))  # type: ignore[arg-type] - None says that there is no such module
+    sys.meta_path.insert(0, _NOT_HERE)
     try:
-        yield
+        import lightgbm  # noqa: F401
+        import pyarrow
+        import xgboost  # noqa: F401
+
+        # The first conversion is when Arrow looks for pandas.
+        pyarrow.array([0])
     finally:
-        for name in left_out:
-            del sys.modules[name]
+        sys.meta_path.remove(_NOT_HERE)
+
+
+class _NotHere(MetaPathFinder):
+    """Says of some modules that they are not installed."""
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:  # noqa: ARG002
+        """Raise for these; leave the others to the next finder."""
+        if fullname in _NOT_NEEDED:
+            raise ModuleNotFoundError(f"{fullname} is not needed here", name=fullname)
+
+
+_NOT_HERE = _NotHere()
 
 
 def settle() -> None:

@@ -101,7 +101,7 @@ def _table(body: bytes, shared: dict[str, Any]) -> pa.Table:
     else:
         table = table.drop_columns(["feature_timestamps"])
     for place, name in enumerate(("task", "model_name", "model_version")):
-        value = pa.array([shared[name]] * table.num_rows, pa.string())
+        value = pa.repeat(pa.scalar(shared[name], pa.string()), table.num_rows)
         table = table.add_column(place, name, value)
     return table
 

@@ -50,7 +50,7 @@ def find_beside(settings: Settings, workspace: Workspace, tasks: Sequence[str]) 
         found: dict[str, list[str]] = json.loads(told.stdout)
         return found
 
-    return find if tasks else lambda _at: {}
+    return find
 
 
 def open_ids(workspace: Workspace, task: str, at: datetime) -> list[str]:

@@ -30,7 +30,7 @@ from serving.engine import Engine  # noqa: E402
 from serving.forecast_desk import ForecastDesk  # noqa: E402
 from serving.guard import Guard  # noqa: E402
 from serving.jobs import JobStarter  # noqa: E402
-from serving.lean import settle, trees_alone, use_few_arenas  # noqa: E402
+from serving.lean import import_libraries, settle, use_few_arenas  # noqa: E402
 from serving.metrics import ServiceMetrics  # noqa: E402
 from serving.prediction_log import PredictionLog  # noqa: E402
 from serving.routes import TASKS, build_app, paths_of  # noqa: E402
@@ -81,10 +81,10 @@ class ModelService:
         self._log = PredictionLog(workspace) if settings.serving.keeps_log else None
         state.decisions, state.jobs = DecisionRecord(workspace), JobStarter(settings, workspace)
         state.desk = self._desk = ForecastDesk(settings, workspace)
-        with trees_alone():
-            self.engine = open_engine(
-                settings, workspace, tasks=self.tasks, log=self._log, override_of=state.decisions.override_of
-            )
+        import_libraries()
+        self.engine = open_engine(
+            settings, workspace, tasks=self.tasks, log=self._log, override_of=state.decisions.override_of
+        )
         state.door = open_door(settings, workspace)
         self._upkeep = Upkeep(
             self.engine,
