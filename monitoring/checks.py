@@ -25,7 +25,7 @@ class Check:
     """One thing that was looked at.
 
     Args:
-        name: What: `input drift`, `prediction drift`, `missing features`, `estimated quality`, `label drift`,
+        name: What: `input drift`, `prediction drift`, `missing features`, `estimated quality`, `pace`, `label drift`,
             `real quality`, `calibration`, `segments`, `data quality`, `stale features`, `online skew`, `service` or
             `forecast accuracy`.
         state: How it came out.

@@ -18,11 +18,13 @@ from common.workspace import Workspace
 from monitoring.checks import Check, State, unknown
 from monitoring.columns import PREDICTION
 from monitoring.drift import DriftReport, report_drift
-from monitoring.estimating import FEWEST_OUTCOMES, estimate_quality
+from monitoring.estimating import estimate_quality
 from monitoring.forecasts import check_forecasts
 from monitoring.gathering import Material, gather
 from monitoring.outcomes import by_month, check_outcomes, spans
+from monitoring.pace import LENGTHS, MOST_WEEKS, check_pace, split_weeks, weekly_pace
 from monitoring.retraining import Policy
+from monitoring.rolling import FEWEST_OUTCOMES
 from monitoring.serving_log import check_serving
 from monitoring.windows import split_features
 
@@ -187,6 +189,7 @@ def look_at(
     checks = [
         *drift_checks(report),
         _estimated(parts, material),
+        _pace(parts, material),
         *_outcomes(parts, material),
         data_quality(parts, end=material.end),
         *_serving(parts, material),
@@ -313,22 +316,36 @@ def _estimated(parts: Parts, material: Material) -> Check:
     answers = np.asarray(material.current[PREDICTION].to_numpy(zero_copy_only=False), dtype=np.float64)
     if len(answers) < 2 * FEWEST_OUTCOMES:
         return unknown("estimated quality", f"{len(answers)} answers are too few for an estimate.")
-    estimate = estimate_quality(answers, material.labelled(), seed=parts.settings.training.seed)
+    compared = {entry.name for entry in split_features(material.scorer.manifest.features)[0]}
+    columns = {name: values for name, values in material.columns(material.current).items() if name in compared}
+    estimate = estimate_quality(answers, material.labelled(), columns=columns, seed=parts.settings.training.seed)
     auc, rate = estimate.figures["auc"], estimate.figures["outcome_rate"]
     proven = material.scorer.manifest.metrics.get("auc")
     figures: dict[str, Any] = {
         name: [metric.value, metric.low, metric.high] for name, metric in estimate.figures.items()
     }
     figures |= {"rows": estimate.rows, "labelled_rows": estimate.labelled_rows, "proven_auc": proven}
+    figures |= {"earlier_windows": estimate.windows, "is_a_guess": estimate.is_a_guess}
     lost = proven is not None and auc.high is not None and auc.high < proven - _AUC_LOSS
     says = f"Expected AUC {spans(auc)}, outcome rate {rate.value:.1%}. {estimate.caveat}"
     return Check(
         name="estimated quality",
-        state=State.NOTICE if lost else State.OK,
+        # An estimate that cannot be trusted is no all-clear.
+        state=State.NOTICE if lost or estimate.is_a_guess else State.OK,
         says=says,
         cause="expected AUC",
         figures={name: value for name, value in figures.items() if value is not None},
     )
+
+
+def _pace(parts: Parts, material: Material) -> Check:
+    learned_until = parse_moment(material.scorer.manifest.trained_until)
+    since = max(0, (material.end - learned_until).days // 7)
+    weeks = weekly_pace(
+        parts.warehouse, task=material.task, end=material.end, most=MOST_WEEKS + max(since + 1, *LENGTHS)
+    )
+    past, newest = split_weeks(weeks, end=material.end, learned_until=learned_until)
+    return check_pace(past, newest, things=f"{material.task}s")
 
 
 def _outcomes(parts: Parts, material: Material) -> list[Check]:
