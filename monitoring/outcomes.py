@@ -29,7 +29,8 @@ from training.results import Metric, flatten
 
 Vector = NDArray[np.float64]
 
-# Half of what input drift leaves of the 5 % (`monitoring.thresholds.ALPHA`); the promise below takes the other half.
+# Half of what input drift (`monitoring.thresholds.ALPHA`) and the pace (`monitoring.pace.ALPHA`) leave of the 5 %; the
+# promise below takes the other half.
 ALPHA_OUTCOMES = 0.01
 # Normal quantile of 0.25 % in each tail of the residual, and chi-squared quantile (two degrees) of 0.5 % above.
 _Z_RESIDUAL, _CHI_SQUARED = 2.807, 10.597
