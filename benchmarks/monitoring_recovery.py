@@ -4,7 +4,7 @@
 
 A simulated world changes two thirds of the way through. A lead model is trained as of the change; from then on the
 monitor looks every four weeks as of that moment, and where its policy says RETRAIN a training runs as of that moment
-and the gate decides, until one is promoted. Nobody touches anything in between. What was promoted is then held, on
+and the gate decides, until one is promoted. Nobody touches anything in between. What is then in use is held, on
 leads that were scored after that and whose labels are mature at the end, to a model that learned from the new regime
 alone: the same training, in another world of the same kind (another seed, three times as many leads), of which only
 the leads that came after the change exist. Bar: log-loss at most 2 % above that model's, AUC at most 2 % below.
@@ -183,7 +183,7 @@ def judge(place: World, bundles: dict[str, Any], *, since: datetime, end: dateti
     for what, ratio in (("log-loss above", more), ("AUC below", less)):
         low, high = np.quantile(ratio[1:], [0.025, 0.975])
         good &= bool(ratio[0] <= MOST_LOST)
-        print(f"promoted, {what} the new regime's model: {ratio[0]:+.2%} (95 %: {low:+.2%} to {high:+.2%})")
+        print(f"in use, {what} the new regime's model: {ratio[0]:+.2%} (95 %: {low:+.2%} to {high:+.2%})")
     return good
 
 
@@ -205,12 +205,11 @@ def main() -> int:
         print(f"{options.scenario} at {config.change:%Y-%m-%d}; {options.leads:,} leads in three years", flush=True)
         found = run_loop(place, change=config.change, end=config.end - timedelta(days=120))
         if found is None:
-            print("FAIL: nothing was promoted")
-            return 1 if options.check else 0
-        since, promoted = found
+            print("Nothing was promoted: what is judged is the model from before the change, which stayed in use")
+        since, promoted = found or (config.change, old.bundle)
         other = replace(config, seed=OTHER_SEED, leads=TIMES * config.leads, deals=TIMES * config.deals)
         fresh = train(world(other, Path(folder) / "other", trials=options.trials, only_since=other.change))
-        bundles = {"before the change": old.bundle, "promoted by the loop": promoted}
+        bundles = {"before the change": old.bundle, "in use after the loop": promoted}
         bundles["learned from the new regime alone"] = fresh.bundle
         good = judge(place, bundles, since=since, end=config.end, horizon_days=place.source.lead.horizon_days)
     print(f"{'PASS' if good else 'FAIL'}: within {MOST_LOST:.0%}")
