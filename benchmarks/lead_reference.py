@@ -82,6 +82,8 @@ def auc_difference(reference: Reference, ids: NDArray[Any], probability: NDArray
         seed: Of the draws.
     """
     rows = [row for row, lead in enumerate(ids.tolist()) if lead in reference.probability]
+    if len(rows) < len(ids) // 2:
+        raise SystemExit(f"Only {len(rows)} of our {len(ids)} rows are the reference's: the ids do not fit")
     asked = ids[rows]
     label = np.array([reference.label[lead] for lead in asked], dtype=np.float64)
     theirs = np.array([reference.probability[lead] for lead in asked])
@@ -121,8 +123,8 @@ def _xedu(folder: Path) -> _Rows:
 
 def _bank(folder: Path) -> _Rows:
     calls = pd.read_csv(folder / "bank-additional-full.csv.gz", sep=";")
-    number = pd.Series(np.arange(1, len(calls) + 1))
-    return _last_share(number, calls.drop(columns=["duration", "y"]), calls["y"] == "yes", share=0.2)
+    name = pd.Series([f"call {position}" for position in range(1, len(calls) + 1)])
+    return _last_share(name, calls.drop(columns=["duration", "y"]), calls["y"] == "yes", share=0.2)
 
 
 def _last_share(ids: pd.Series, values: pd.DataFrame, label: pd.Series, *, share: float) -> _Rows:
