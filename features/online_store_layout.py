@@ -32,6 +32,8 @@ ALONE = 1
 HEADER = struct.Struct(">BBqqq")
 BODY = HEADER.size
 """Where the body starts: rows with equal bodies hold equal values."""
+_WRITTEN = BODY - 8
+"""Where the header says when the row was written, its last part."""
 _ID_BYTES = 8
 _TIMES = ("event_timestamp", "created_timestamp")
 _CODES = {"float": "d", "single": "f", "int": "q", "short": "i", "bool": "?", "text": "I", "bytes": "I", "proto": "I"}
@@ -246,6 +248,11 @@ def layout_id(row: bytes) -> bytes:
             next_step="run: salience features materialize",
         )
     return row[BODY : BODY + _ID_BYTES]
+
+
+def is_same(one: bytes, other: bytes) -> bool:
+    """Whether two packed rows say the same: they may have been written at different times."""
+    return one == other or (one[:_WRITTEN] == other[:_WRITTEN] and one[BODY:] == other[BODY:])
 
 
 def flagged_alone(row: bytes) -> bytes:

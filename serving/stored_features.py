@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from features.catalogue import SERVICES
 from features.online_reader import OnlineReader, read_answer
-from features.online_store_layout import entity_key, to_microseconds
+from features.online_store_layout import entity_key, is_same, to_microseconds
 from features.online_store_rows import Found
 
 if TYPE_CHECKING:
@@ -104,8 +104,7 @@ class StoredFeatures:
         if version is not None and version == mark.version[0]:
             return True
         is_equal = all(
-            now.rows == before.rows and now.state == before.state
-            for now, before in zip(self._rows.read(mark.asked), mark.found, strict=True)
+            _says_the_same(now, before) for now, before in zip(self._rows.read(mark.asked), mark.found, strict=True)
         )
         if is_equal:
             mark.version[0] = version
@@ -120,6 +119,12 @@ class StoredFeatures:
             self._repository.require_applied()
             self._views[service] = self._repository.views(service)
         return self._views[service]
+
+
+def _says_the_same(now: Found, before: Found) -> bool:
+    if now.state != before.state or now.rows.keys() != before.rows.keys():
+        return False
+    return all(is_same(row, before.rows[key]) for key, row in now.rows.items())
 
 
 class _Seen:

@@ -25,9 +25,9 @@ def rows(tmp_path: Path) -> SqliteRows:
     return rows
 
 
-def put(rows: SqliteRows, view: str, key: str, value: float) -> None:
+def put(rows: SqliteRows, view: str, key: str, value: float, *, written_later: int = 0) -> None:
     at = to_microseconds(NOW)
-    row = LAYOUT.pack({"x": value}, as_of=at, created=at, written=at)
+    row = LAYOUT.pack({"x": value}, as_of=at, created=at, written=at + written_later)
     rows.put(view, LAYOUT, PackedRows([entity_key(key)], [at], [at], [row]), only_changed=False)
 
 
@@ -51,6 +51,13 @@ def test_what_others_wrote_is_no_change_and_is_compared_once(rows: SqliteRows, m
     put(rows, "own", "b", 7.0)
     assert features.is_unchanged(mark)
     monkeypatch.setattr(rows, "read", lambda _asked: pytest.fail("the rows were read"))
+    assert features.is_unchanged(mark)
+
+
+def test_a_row_that_is_written_again_and_says_the_same_is_no_change(rows: SqliteRows) -> None:
+    features, mark = reading(rows)
+    put(rows, "own", "a", 1.0, written_later=5)
+    put(rows, "other", "a", 1.0, written_later=7)
     assert features.is_unchanged(mark)
 
 
