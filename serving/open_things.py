@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -12,6 +13,7 @@ from common.errors import SalienceError
 
 VALID = timedelta(hours=1)
 FIRST_LOOK_SECONDS = 20.0
+AGAIN_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -26,10 +28,13 @@ class OpenThings:
 
     Args:
         find: Tells what is open.
+        again_seconds: Least time between a look that failed and the next.
     """
 
-    def __init__(self, find: FindOpen) -> None:
+    def __init__(self, find: FindOpen, *, again_seconds: float = AGAIN_SECONDS) -> None:
         self._find = find
+        self._again_seconds = again_seconds
+        self._not_before = 0.0
         self._at: datetime | None = None
         self._ids: Mapping[str, Sequence[str]] = {}
         self._looked = threading.Event()
@@ -39,7 +44,8 @@ class OpenThings:
     def refresh(self, now: datetime) -> None:
         """Look again where `now` has moved far enough, in a thread of its own."""
         is_looking = self._thread is not None and self._thread.is_alive()
-        if is_looking or (self._at is not None and abs(now - self._at) <= VALID):
+        is_fresh = self._at is not None and abs(now - self._at) <= VALID
+        if is_looking or is_fresh or time.monotonic() < self._not_before:
             return
         self._thread = threading.Thread(target=self._look, args=(now,), name="open-things", daemon=True)
         self._thread.start()
@@ -55,7 +61,7 @@ class OpenThings:
             self._ids = self._find(now)
             self._at, self._problem = now, None
         except SalienceError as error:
-            # Another look follows with the next refresh.
+            self._not_before = time.monotonic() + self._again_seconds
             if error.what != self._problem:
                 logger.warning("What is open cannot be told: %s", error)
             self._problem = error.what

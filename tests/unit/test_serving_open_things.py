@@ -61,7 +61,7 @@ def test_it_looks_again_only_when_the_clock_has_moved_by_more_than_an_hour() -> 
 
 def test_what_was_found_stands_while_another_look_lasts_and_when_it_fails() -> None:
     finder = Finder()
-    things = OpenThings(finder)
+    things = OpenThings(finder, again_seconds=0.0)
     things.refresh(NOW)
     settled(things)
     finder.may_end.clear()
@@ -80,9 +80,19 @@ def test_what_was_found_stands_while_another_look_lasts_and_when_it_fails() -> N
 def test_a_first_look_that_fails_tells_nothing_and_is_repeated() -> None:
     finder = Finder()
     finder.is_away = True
-    things = OpenThings(finder)
+    things = OpenThings(finder, again_seconds=0.0)
     things.refresh(NOW)
     assert settled(things).ids("deal") is None
     finder.is_away = False
     things.refresh(NOW)
     assert settled(things).ids("deal") == ["D-0000"]
+
+
+def test_a_look_that_failed_is_not_repeated_at_once() -> None:
+    finder = Finder()
+    finder.is_away = True
+    things = OpenThings(finder)
+    for _ in range(3):
+        things.refresh(NOW)
+        settled(things)
+    assert len(finder.asked) == 1
