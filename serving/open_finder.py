@@ -1,4 +1,4 @@
-"""Tells what is open, in a process of its own: the libraries that it takes would stay in the worker for good (110 MB).
+"""Tells what is open, in a process of its own: what it takes (Ibis, sqlglot) would stay in the worker for good (40 MB).
 
     python -m serving.open_finder --parent PID --at 2026-01-05T00:00:00+00:00 lead deal
 

@@ -161,3 +161,5 @@ def test_a_row_alone_has_the_bits_that_it_has_among_others() -> None:
     for at, row in enumerate(rows):
         assert np.array_equal(model.contributions(row[None])[0], together[at], equal_nan=True)
         assert model.margin(row[None])[0] == model.margin(rows)[at]
+    for count in (2, 31, 32, 33):
+        assert np.array_equal(model.contributions(rows[:count]), together[:count], equal_nan=True)

@@ -72,6 +72,8 @@ def test_a_few_rows_are_answered_as_many_are(model: Model) -> None:
     matrix, tables = odd_rows(), tables_of(model)
     alone = np.vstack([tables.columns(matrix[i : i + 1]) for i in range(len(matrix))])
     assert tables.columns(matrix) == pytest.approx(alone, abs=1e-6)
+    for count in (2, 31, 32):
+        assert np.array_equal(tables.columns(matrix[:count]), alone[:count])
 
 
 def test_columns_sum_up_their_features(model: Model) -> None:

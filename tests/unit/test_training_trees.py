@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from training.few_rows import MOST_ROWS
 from training.models import FitData, Model, load_model
 from training.trees import Library, fit_trees, shifted_log_loss
 
@@ -65,10 +66,13 @@ def test_a_direction_is_kept_against_the_data(library: Library) -> None:
 @given(st.lists(st.one_of(st.floats(-1e6, 1e6), st.just(float("nan"))), min_size=3, max_size=3))
 def test_xgboost_alone_or_among_others_a_row_has_the_same_margin(row: list[float]) -> None:
     model = _xgboost()
-    rows = np.array([row, [0.0, 1.0, -1.0]])
+    # More than `FewRows` takes, so that the library's own path answers.
+    rows = np.array([row, *([0.0, 1.0, float(place)] for place in range(MOST_ROWS))])
     among, alone = model.margin(rows), model.margin(rows[:1])
     assert alone.shape == (1,)
     assert alone[0] == among[0]
+    for count in (2, MOST_ROWS - 1, MOST_ROWS):
+        assert np.array_equal(model.margin(rows[:count]), among[:count])
     again = pickle.loads(pickle.dumps(model))  # noqa: S301 - our own bytes
     assert again.margin(rows[:1])[0] == among[0]
 
