@@ -87,7 +87,7 @@ def _renamed(rows: pa.Table, number: int, rep_groups: int) -> pa.Table:
 def time_forecast(tables: dict[str, pa.Table], *, n_paths: int) -> Timing:
     """One forecast of the next quarter, as a user who asks for it waits."""
     from training.forecast.frame import summarise
-    from training.forecast.history import PipelineHistory, snapshot_moments
+    from training.forecast.history import PipelineHistory
     from training.forecast.learning import learn_pipeline
     from training.forecast.periods import month_number, parse_period
     from training.forecast.pipeline import forecast_pipeline
@@ -98,9 +98,7 @@ def time_forecast(tables: dict[str, pa.Table], *, n_paths: int) -> Timing:
     history = PipelineHistory(memory_tables(tables))
     began = time.process_time()
     marks = [time.monotonic()]
-    first = history.first_known(at)
-    history.prepare([*snapshot_moments(at, first=first.min()), at])
-    for ask in (history.outcomes, history.transactions, history.reps):
+    for ask in (history.first_known, history.outcomes, history.transactions, history.reps):
         ask(at)
     marks.append(time.monotonic())
     options: dict[str, Any] = {"at": at, "season_length": 12, "seed": 7}

@@ -12,7 +12,7 @@ import pytest
 
 from training.forecast.gap import learn_rates, pipeline_gap
 from training.forecast.periods import parse_period
-from training.forecast.states import Places, States
+from training.forecast.versions import Places, Texts, Versions
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -62,17 +62,28 @@ class History:
     def deals(self, at: datetime) -> pd.DataFrame:
         return self._frame[["opportunity_id", "status", "rep_id", "amount_usd"]].assign(stage="Proposal")
 
-    def open_states(self, moments: list[datetime]) -> tuple[States, list[Places]]:
-        rows = pa.Table.from_pandas(self.deals(moments[0]).query("status == 'open'"), preserve_index=False)
-        always = np.zeros(len(rows), dtype=np.int64)
-        return States(table=rows, since=always, until=always + 1), [np.arange(len(rows)) for _ in moments]
+    @property
+    def versions(self) -> Versions:
+        number = np.arange(len(self._frame))
+        proposal = Texts(code=np.zeros(len(number), dtype=np.int32), names=np.array(["Proposal"], dtype=object))
+        return Versions(
+            sorted_ids=pa.array(self._frame["opportunity_id"]),
+            deal=number,
+            event=number,
+            created=number,
+            texts={"stage": proposal},
+            is_deleted=np.zeros(len(number), dtype=bool),
+        )
+
+    def open_places(self, moments: list[datetime]) -> list[Places]:
+        return [np.flatnonzero(self._frame["status"] == "open") for _ in moments]
 
     def first_known(self, at: datetime) -> pd.Series:
         return self._frame.set_index("opportunity_id")["since"]
 
     def outcomes(self, at: datetime) -> pd.DataFrame:
-        decided = self._frame[self._frame["decided_at"].notna()]
-        return decided.set_index("opportunity_id")[["status", "decided_at"]]
+        decided = self._frame.assign(number=np.arange(len(self._frame)))[self._frame["decided_at"].notna()]
+        return decided.set_index("opportunity_id")[["number", "status", "decided_at"]]
 
     def transactions(self, at: datetime) -> pd.DataFrame:
         sold = self._frame[self._frame["booked_usd"].notna()]

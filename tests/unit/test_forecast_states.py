@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.forecast.history import PipelineHistory
-from training.forecast.states import States, deal_frame
+from training.forecast.states import deal_frame
 from warehouse.views import memory_tables
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -64,7 +64,6 @@ def test_a_version_lasts_until_a_later_one_is_known() -> None:
         version("D-1", 8, known=4, stage="Negotiation"),
         version("D-2", 16, status="won"),
     )
-    history.prepare(MOMENTS)
     assert [open_at(history, moment) for moment in MOMENTS] == [
         {"D-1": ("Proposal", 100.0), "D-2": ("Proposal", 100.0)},
         {"D-1": ("Proposal", 100.0), "D-2": ("Proposal", 100.0)},
@@ -73,25 +72,35 @@ def test_a_version_lasts_until_a_later_one_is_known() -> None:
     ]
 
 
-def test_a_version_that_lasts_over_several_moments_is_one_row_and_is_not_read_where_it_reaches_none() -> None:
+def test_a_version_that_lasts_over_several_moments_is_one_place_and_one_that_reaches_none_has_no_place() -> None:
     history = history_of(version("D-1", 1), version("D-1", 6, stage="Lead"), version("D-1", 8, stage="Negotiation"))
-    states, places = history.open_states(MOMENTS)
-    assert sorted(states.table["stage"].to_pylist()) == ["Negotiation", "Proposal"]
-    assert [states.rows(place, ["stage"])["stage"].tolist() for place in places] == [
-        ["Proposal"],
-        ["Negotiation"],
-        ["Negotiation"],
-        ["Negotiation"],
-    ]
+    places = history.open_places(MOMENTS)
+    assert [place.tolist() for place in places] == [[0], [2], [2], [2]]
+    assert history.states(np.concatenate(places))["stage"].tolist() == ["Proposal", *["Negotiation"] * 3]
 
 
-def test_what_was_asked_before_keeps_its_places() -> None:
+def test_what_was_asked_before_is_not_read_again() -> None:
     history = history_of(version("D-1", 1), version("D-1", 12, amount_usd=200.0))
     first = open_at(history, MOMENTS[0])
-    states, places = history.open_states([MOMENTS[2], MOMENTS[0]])
+    places = history.open_places([MOMENTS[2], MOMENTS[0]])
     assert first == {"D-1": ("Proposal", 100.0)}
-    assert [states.rows(place)["amount_usd"].tolist() for place in places] == [[200.0], [100.0]]
-    assert len(set(states.deal.tolist())) == 1
+    assert [history.states(place)["amount_usd"].tolist() for place in places] == [[200.0], [100.0]]
+    assert [history.states(place)["amount_usd"].tolist() for place in places] == [[200.0], [100.0]]
+
+
+def test_a_version_told_late_does_not_outlast_one_that_follows_it() -> None:
+    # The second happened before the third and was told after it: by then a later one was known.
+    history = history_of(
+        version("D-1", 1), version("D-1", 3, known=9, stage="Lead"), version("D-1", 4, stage="Negotiation")
+    )
+    assert history.versions.until[:2].tolist() == [history.versions.since[2]] * 2
+    assert [open_at(history, moment)["D-1"][0] for moment in MOMENTS] == ["Negotiation"] * 4
+
+
+def test_moments_at_which_nothing_was_open_have_no_rows() -> None:
+    history = history_of(version("D-1", 1, status="won"))
+    assert history.open_deals(MOMENTS[0]).empty
+    assert history.versions.texts["status"].equals("open").tolist() == [False]
 
 
 def test_of_versions_recorded_at_one_moment_the_same_one_counts_as_for_a_single_moment() -> None:
@@ -127,7 +136,7 @@ def histories(draw: st.DrawFn) -> list[dict[str, Any]]:
 @settings(max_examples=20, deadline=None)
 def test_many_moments_at_once_say_what_each_says_alone(versions: list[dict[str, Any]]) -> None:
     together = history_of(*versions)
-    together.prepare(MOMENTS)
+    together.states(np.concatenate(together.open_places(MOMENTS)))
     alone = history_of(*versions)
     for moment in MOMENTS:
         known = alone.deals(moment)
@@ -144,10 +153,11 @@ def test_equal_texts_are_one_object_and_missing_ones_none() -> None:
     assert frame["close_date"].isna().tolist() == [False, True, True]
 
 
-def test_deals_are_numbered_in_the_order_of_their_ids() -> None:
-    none = np.zeros(4, dtype=np.int64)
-    states = States(table=pa.table({"opportunity_id": ["b", "a", "c", "a"]}), since=none, until=none)
-    assert states.deal.tolist() == [1, 0, 2, 0]
+def test_deals_are_numbered_in_the_order_of_their_ids_and_missing_texts_are_none() -> None:
+    versions = history_of(version("b", 1, rep_id=None), version("a", 2), version("c", 3), version("a", 1)).versions
+    assert versions.ids.tolist() == ["a", "b", "c"]
+    assert versions.deal.tolist() == [0, 0, 1, 2]
+    assert versions.texts["rep_id"].at(np.arange(4)).tolist() == ["R-1", "R-1", None, "R-1"]
 
 
 def test_fates_are_what_the_versions_known_then_say() -> None:
@@ -163,7 +173,7 @@ def test_fates_are_what_the_versions_known_then_say() -> None:
     assert early["status"].tolist() == ["open", "open", "won"]
     assert early["decided_at"].isna().tolist() == [True, True, False]
     assert late["status"].tolist() == ["won", "open", None]
-    assert history.owners(START + timedelta(days=10)).to_dict() == {"D-1": "R-2", "D-2": "R-1"}
+    assert late["rep_id"].tolist() == ["R-2", "R-1", None]
     assert history.outcomes(START + timedelta(days=10))["decided_at"].to_dict() == {
         "D-1": pd.Timestamp(START + timedelta(days=4))
     }

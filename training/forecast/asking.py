@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,10 +15,10 @@ from common.errors import InputError, NotFoundError
 from common.whole_files import write_whole
 from training.forecast.backtest import backtest_origins, backtest_pipeline
 from training.forecast.frame import BottomForecast, summarise
-from training.forecast.history import LEVELS, PipelineHistory, snapshot_moments
+from training.forecast.history import LEVELS, PipelineHistory
 from training.forecast.learning import Learned, WinProbabilities, learn_pipeline
 from training.forecast.levers import Levers
-from training.forecast.periods import Period, month_number, periods_within
+from training.forecast.periods import month_number, periods_within
 from training.forecast.pipeline import NEUTRAL, forecast_pipeline
 from training.forecast.pipeline_baselines import quota_values
 from training.forecast.places import Places, places_of
@@ -170,7 +170,6 @@ class Forecaster:
         """What was learned as of a moment, and what a reader should know about it."""
         if at not in self._learned:
             probabilities, notes = self.win_probabilities(at)
-            self.prepare(at)
             learned = learn_pipeline(
                 self.history,
                 at=at,
@@ -257,17 +256,9 @@ class Forecaster:
         path = self.workspace.forecasts / "ranges" / f"{digest}.json"
         if path.is_file() and not anew:
             return _with_percents(json.loads(path.read_text(encoding="utf-8")))
-        self.prepare(at, quarters)
         _, factors = backtest_pipeline(self.history, quarters, until=at, progress=self.progress, **self.options)
         write_whole(path, json.dumps(factors) + "\n")
         return factors
-
-    def prepare(self, at: datetime, quarters: Sequence[Period] = ()) -> None:
-        """Ask at once for all that a forecast of a moment, and of quarters before it, will ask for."""
-        known = self.history.first_known(at)
-        if len(known):
-            moments = snapshot_moments(at, first=known.min())
-            self.history.prepare([*moments, *(quarter.start for quarter in quarters), at])
 
 
 @dataclass(frozen=True)

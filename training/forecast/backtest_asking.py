@@ -29,7 +29,6 @@ def backtest_contents(forecaster: Forecaster, *, at: datetime, origins: int) -> 
     if forecaster.protocol.kind == "series":
         return _series(forecaster, at=at)
     quarters = backtest_origins(forecaster.history, until=at, most=origins)
-    forecaster.prepare(at, quarters)
     rows, _ = backtest_pipeline(
         forecaster.history, quarters, until=at, within=True, progress=forecaster.progress, **forecaster.options
     )

@@ -47,15 +47,20 @@ class Conversion:
 
     def expected(self, snapshots: pd.DataFrame) -> FloatArray:
         """Chance of each snapshot's deal to be won at each lag, shape (n_rows, N_LAGS)."""
-        rows = [
-            self.chances.get((bucket, stage), self.chances.get(bucket, self.chances[None]))
-            for bucket, stage in zip(snapshots["due"].tolist(), snapshots["stage"], strict=True)
+        stage, names = pd.factorize(snapshots["stage"])
+        due = snapshots["due"].to_numpy(dtype=np.int64)
+        # Each pair that occurs is looked up once.
+        pairs, place = np.unique(due * (len(names) + 1) + stage + 1, return_inverse=True)
+        told = [None, *names]
+        table = [
+            self.chances.get((bucket, told[number]), self.chances.get(bucket, self.chances[None]))
+            for bucket, number in (divmod(int(pair), len(told)) for pair in pairs)
         ]
-        return np.array(rows, dtype=np.float64).reshape(len(snapshots), N_LAGS)
+        return np.array(table, dtype=np.float64).reshape(len(pairs), N_LAGS)[place]
 
 
-def due_bucket(close_date: pd.Series, *, at: pd.Timestamp) -> np.ndarray:
-    """Bucket of the days from `at` to the entered close date: overdue, 1 to 31, … days; the last for none entered."""
+def due_bucket(close_date: pd.Series, *, at: pd.Timestamp | pd.DatetimeIndex) -> np.ndarray:
+    """Bucket of the days from `at` (one moment, or one a row) to the entered close date; the last for none entered."""
     days = (close_date - at.tz_localize(None).normalize()).dt.days.to_numpy(dtype=np.float64)
     bucket = np.digitize(days, _DUE_EDGES[1:-1])
     return np.where(np.isnan(days), _MISSING_DUE, bucket)

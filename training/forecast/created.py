@@ -11,7 +11,7 @@ import pandas as pd
 from training.forecast.conversion import MAX_LAG
 from training.forecast.drift import Level, neutral_level, track_counts, track_means
 from training.forecast.flow import Flow
-from training.forecast.history import PipelineHistory, booked_by_deal
+from training.forecast.history import PipelineHistory
 from training.forecast.metrics import FloatArray
 from training.forecast.new_business import NewBusiness, forecast_volume, learn_wins_by_lag, rep_shares
 from training.forecast.origin_model import CHECKED_LAGS
@@ -36,7 +36,7 @@ def learn_created(
     first = int(cohort.min()) + 1
     n_months = month - first
     opened = np.bincount(cohort[(cohort >= first) & (cohort < month)] - first, minlength=n_months).astype(np.float64)
-    sales = booked_by_deal(history.transactions(at)).join(since, how="inner")
+    sales = history.booked(at).join(since, how="inner")
     when = sales["booked_at"].dt.year * 12 + sales["booked_at"].dt.month - 1
     begun = sales["since"].dt.year * 12 + sales["since"].dt.month - 1
     lag = (when - begun).clip(lower=0)
@@ -44,8 +44,8 @@ def learn_created(
     won = np.zeros((n_months, MAX_LAG + 1))
     np.add.at(won, ((begun - first).to_numpy()[counted], lag.to_numpy()[counted]), 1.0)
     recent = sales[sales["booked_at"] > moment - pd.Timedelta(days=_RECENT_DAYS)]
-    owner = history.owners(at)
-    revenue = recent["booked_usd"].groupby(owner.reindex(recent.index)).sum()
+    owner = history.fates(at)["rep_id"].reindex(recent.index)
+    revenue = recent["booked_usd"].groupby(owner).sum()
     by_lag = learn_wins_by_lag(opened[-_TRACKED_MONTHS:], won[-_TRACKED_MONTHS:])
     learned = NewBusiness(
         volume=forecast_volume(opened, h=_AHEAD_MONTHS, season_length=season_length, first=first),
@@ -61,7 +61,8 @@ def learn_due(history: PipelineHistory, reps: pd.DataFrame, snapshots: pd.DataFr
     transactions = history.transactions(at)
     learned = learn_renewals(transactions, month=month_number(at))
     takes_over = heirs(reps.iloc[:-1], transactions, snapshots)
-    return replace(learned, due=learned.due.assign(rep_id=learned.due["rep_id"].replace(takes_over)))
+    owner = learned.due["rep_id"]
+    return replace(learned, due=learned.due.assign(rep_id=owner.map(takes_over).fillna(owner)))
 
 
 def _track_new_wins(opened: FloatArray, won: FloatArray, wins_by_lag: FloatArray, flow: Flow) -> Level:

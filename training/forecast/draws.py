@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from training.forecast.learning import Learned
 
 Ints = NDArray[np.int64]
-_PIECE = 512
+_PIECE = 256
 _FEW_PIECES, _THREADS = 8, 2
-_FLUSH = 4_000_000
+_LEAST_LUCK = np.float32(1e-30)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ class Layout:
 
 
 class Gathered:
-    """Drawn amounts summed by path, rep and month as they come.
+    """Drawn amounts summed by rep, month and path as they come.
 
     Args:
         layout: The layout of the sums.
@@ -90,33 +90,20 @@ class Gathered:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._sums = np.zeros(layout.n_paths * layout.shape[0] * layout.shape[1])
-        self._waiting: list[tuple[Ints, FloatArray]] = []
-        self._count = 0
+        self._sums = np.zeros((*layout.shape, layout.n_paths))
 
     def add(self, path: Ints, row: Ints, column: Ints, amount: FloatArray) -> None:
-        """Add amounts; columns outside the months are left out."""
-        n_reps, n_months = self._layout.shape
-        flat = (path * n_reps + row) * n_months + column
-        inside = (column >= 0) & (column < n_months)
-        if not inside.all():
-            flat, amount = flat[inside], amount[inside]
-        self._waiting.append((flat, amount))
-        self._count += len(flat)
-        if self._count > _FLUSH:
-            self._flush()
+        """Add amounts one by one."""
+        flat = (row * self._layout.shape[1] + column) * self._layout.n_paths + path
+        self._sums += summed_by(flat, amount, size=self._sums.size).reshape(self._sums.shape)
+
+    def add_block(self, rows: Ints, first: int, amounts: FloatArray) -> None:
+        """Add sums of some reps, each once, in consecutive months, shape (n_rows, n_columns, n_paths)."""
+        self._sums[rows, first : first + amounts.shape[1]] += amounts
 
     def paths(self) -> FloatArray:
         """The sums, shape (n_paths, n_reps, n_months)."""
-        self._flush()
-        return self._sums.reshape(self._layout.n_paths, *self._layout.shape)
-
-    def _flush(self) -> None:
-        if self._waiting:
-            flat = np.concatenate([part for part, _ in self._waiting])
-            amount = np.concatenate([part for _, part in self._waiting])
-            self._sums += summed_by(flat, amount, size=len(self._sums))
-        self._waiting, self._count = [], 0
+        return np.moveaxis(self._sums, -1, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,37 +182,38 @@ def draw_deals(
         by_rep: Shared luck by path and rep; None without.
     """
     start, stop = max(0, -first), min(chances.shape[1], len(layout.months) - first)
-    inside = chances[:, start:stop].astype(np.float32)
+    # Deals of one rep lie side by side, so that a piece is summed up before it leaves its thread.
+    order = np.argsort(row, kind="stable")
+    row, worth = row[order], worth[order]
+    inside = chances[order, start:stop].astype(np.float32)
     luck = _luck(layout, by_month, columns=range(first + start, first + stop))
-    own = None if by_rep is None else np.ascontiguousarray(by_rep.T, dtype=np.float32)
+    own = None if by_rep is None else np.maximum(by_rep.T, _LEAST_LUCK).astype(np.float32)
     size = _Sizes.drawn(layout.stream(f"{part} amounts"), ratios, n_deals=len(row), n_paths=layout.n_paths)
 
-    def draw_piece(begin: int) -> tuple[Ints, Ints, Ints, FloatArray]:
+    def draw_piece(begin: int) -> tuple[Ints, int, FloatArray]:
         piece = slice(begin, begin + _PIECE)
-        limit = inside[piece] @ luck
+        rows, place = np.unique(row[piece], return_inverse=True)
+        left = layout.stream(part, begin).random((len(place), layout.n_paths), dtype=np.float32)
         if own is not None:
-            limit *= own[row[piece]]
-        draw = layout.stream(part, begin).random(limit.shape, dtype=np.float32)
-        number, path = np.divmod(np.flatnonzero(draw < limit), layout.n_paths)
-        left = draw[number, path]
-        number += begin
-        if own is not None:
-            left = left / own[row[number], path]
-        column = np.full(len(number), first + start, dtype=np.int64)
-        for step in range(inside.shape[1] - 1):
-            left = left - inside[number, step] * luck[step, path]
-            column += left >= 0
-        return path, row[number], column, worth[number] * size.of(number, path)
+            left /= own[row[piece]]
+        won = _first_below(left, inside[piece], luck)
+        found = np.flatnonzero(won.ravel() < len(luck))
+        deal = found // layout.n_paths
+        path, column = found - deal * layout.n_paths, won.ravel()[found]
+        amount = worth[piece][deal] * size.of(deal + begin, path)
+        flat = (place[deal] * len(luck) + column) * layout.n_paths + path
+        summed = summed_by(flat, amount, size=len(rows) * luck.size)
+        return rows, first + start, summed.reshape(len(rows), *luck.shape)
 
     # A piece has a stream of its own, so that it does not matter which thread draws it, nor when.
     pieces = range(0, len(row), _PIECE)
     if len(pieces) < _FEW_PIECES:
         for drawn in map(draw_piece, pieces):
-            gathered.add(*drawn)
+            gathered.add_block(*drawn)
         return
     with ThreadPoolExecutor(max_workers=_THREADS) as pool:
         for drawn in pool.map(draw_piece, pieces):
-            gathered.add(*drawn)
+            gathered.add_block(*drawn)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,14 +234,15 @@ class _Sizes:
         times = -(-n_paths // len(ratios))
         order = np.concatenate([rng.permutation(len(ratios)) for _ in range(times)])
         return cls(
-            ratios=ratios[order],
+            # Twice over, so that no place has to start anew.
+            ratios=np.tile(ratios[order], 2),
             place=rng.integers(0, len(order), size=n_deals),
             turn=rng.permutation(len(order))[:n_paths],
         )
 
     def of(self, deal: Ints, path: Ints) -> FloatArray:
         """The ratios of deals in paths."""
-        return np.asarray(self.ratios[(self.place[deal] + self.turn[path]) % len(self.ratios)], dtype=np.float64)
+        return np.asarray(self.ratios[self.place[deal] + self.turn[path]], dtype=np.float64)
 
 
 def _luck(layout: Layout, by_month: FloatArray | None, *, columns: range) -> NDArray[np.float32]:
@@ -262,3 +251,18 @@ def _luck(layout: Layout, by_month: FloatArray | None, *, columns: range) -> NDA
         return np.ones((len(columns), layout.n_paths), dtype=np.float32)
     ahead = np.clip(np.array(columns) - layout.now, 0, by_month.shape[1] - 1)
     return np.ascontiguousarray(by_month[:, ahead].T, dtype=np.float32)
+
+
+def _first_below(
+    left: NDArray[np.float32], chances: NDArray[np.float32], luck: NDArray[np.float32]
+) -> NDArray[np.int16]:
+    """The first month by which the chances reach what was drawn, by deal and path; the number of months for none.
+
+    Month by month over whole arrays, and not as a product of matrices: that would wait for threads of its own.
+    """
+    found = np.zeros(left.shape, dtype=np.int16)
+    reached = np.zeros_like(left)
+    for month in range(len(luck)):
+        reached += chances[:, month, None] * luck[month]
+        found += left >= reached
+    return found

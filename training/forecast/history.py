@@ -7,11 +7,13 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from common.errors import TooLittleDataError
 from training.forecast.periods import month_number, month_start
-from training.forecast.states import DEAL_COLUMNS, Places, States, deal_frame, has_ties, read_states, without_ties
+from training.forecast.states import DEAL_COLUMNS, States, deal_frame, without_ties
+from training.forecast.versions import Places, Versions, read_versions
 
 SALES_KINDS = ("booking", "expansion")
 UNASSIGNED = "unassigned"
@@ -37,7 +39,6 @@ class PipelineHistory:
     def __init__(self, tables: dict[str, Any]) -> None:
         self._tables = tables
         self._open: dict[datetime, Places] = {}
-        self._states: States | None = None
         self._cache: dict[tuple[str, datetime], pd.DataFrame] = {}
         empty = [name for name in _NEEDED if tables[name].limit(1).count().execute() == 0]
         if empty:
@@ -47,33 +48,35 @@ class PipelineHistory:
                 next_step="load a source that has them",
             )
 
-    def prepare(self, moments: Sequence[datetime]) -> None:
-        """Ask for the open deals' states at many moments in one query."""
-        missing = sorted(set(moments) - set(self._open))
-        if not missing:
-            return
-        found = read_states(self._opportunities, missing)
-        # Rows asked for before keep their places.
-        before = 0 if self._states is None else self._states.table.num_rows
-        self._states = found if self._states is None else self._states.followed_by(found)
-        self._open.update({moment: found.places(moment) + before for moment in missing})
+    @property
+    def versions(self) -> Versions:
+        """All versions of deals by their times."""
+        return self._told[0]
 
     def open_deals(self, at: datetime) -> pd.DataFrame:
         """State of every deal that was open as known at `at`, as `deals` gives it."""
-        states, (places,) = self.open_states([at])
-        return states.rows(places)
+        (places,) = self.open_places([at])
+        return self.states(places)
 
-    def open_states(self, moments: Sequence[datetime]) -> tuple[States, list[Places]]:
-        """Versions of deals, and for each moment the places of those open then, in the order of their ids."""
-        self.prepare(moments)
-        if self._states is None:
-            raise ValueError("At least one moment is needed.")
-        return self._states, [self._open[moment] for moment in moments]
+    def open_places(self, moments: Sequence[datetime]) -> list[Places]:
+        """For each moment the places, among the versions, of those open then, in the order of their deals' ids."""
+        missing = sorted(set(moments) - set(self._open))
+        if missing:
+            self._open.update(zip(missing, self.versions.open_at(missing), strict=True))
+        return [self._open[moment] for moment in moments]
+
+    def states(self, places: Places) -> pd.DataFrame:
+        """What the versions at some places say, as `deals` gives it; those not read before are read in one query."""
+        return self._told[1].rows(places)
 
     @cached_property
-    def _opportunities(self) -> Any:
+    def _told(self) -> tuple[Versions, States]:
         deals = self._tables["opportunities"]
-        return without_ties(deals) if has_ties(deals) else deals
+        found = read_versions(deals)
+        if found.has_ties:
+            deals = without_ties(deals)
+            found = read_versions(deals)
+        return found, States(deals, found)
 
     def deals(self, at: datetime) -> pd.DataFrame:
         """State of every deal as known at `at`, sorted by id; columns `DEAL_COLUMNS`, dates as plain days."""
@@ -91,20 +94,20 @@ class PipelineHistory:
         """Of every deal known at `at`, by opportunity_id: much less to read than `deals`.
 
         Returns:
-            Columns `since` (when it was first known), `status` and `rep_id` as known at `at`, missing where it was
-            deleted, and `decided_at` (when it was first told to be won, or lost, as it is now; missing while open).
+            Columns `number` (the deal's, among the versions), `since` (when it was first known), `status` and `rep_id`
+            as known at `at`, missing where it was deleted, and `decided_at` (when it was first told to be won, or lost,
+            as it is now; missing while open).
         """
-        return self._ask("fates", at, lambda: _fates(self._opportunities, at))
-
-    def owners(self, at: datetime) -> pd.Series:
-        """The rep of each deal known at `at`, by opportunity_id."""
-        fates = self.fates(at)
-        return fates.loc[fates["status"].notna(), "rep_id"]
+        return self._ask("fates", at, lambda: self.versions.fates(at))
 
     def outcomes(self, at: datetime) -> pd.DataFrame:
-        """When each deal that was decided as known at `at` was decided, by opportunity_id: `status`, `decided_at`."""
-        fates = self.fates(at)
-        return fates.loc[fates["decided_at"].notna(), ["status", "decided_at"]]
+        """Each deal that was decided as known at `at`, by opportunity_id: `number`, `status`, `decided_at`."""
+
+        def ask() -> pd.DataFrame:
+            fates = self.fates(at)
+            return fates.loc[fates["decided_at"].notna(), ["number", "status", "decided_at"]]
+
+        return self._ask("outcomes", at, ask)
 
     def first_known(self, at: datetime) -> pd.Series:
         """When each deal known at `at` was first known, by opportunity_id."""
@@ -112,9 +115,20 @@ class PipelineHistory:
 
     def transactions(self, at: datetime) -> pd.DataFrame:
         """Money as known at `at`, each transaction as last corrected, in order of time."""
-        return self._ask(
-            "transactions", at, lambda: self._newest("transactions", at, ["event_timestamp", "transaction_id"])
-        )
+
+        def ask() -> pd.DataFrame:
+            from warehouse.as_known import newest_versions
+            from warehouse.contracts import CONTRACTS
+
+            known = newest_versions(self._tables["transactions"], CONTRACTS["transactions"], at)
+            in_order = [("event_timestamp", "ascending"), ("transaction_id", "ascending")]
+            return deal_frame(known.to_pyarrow().sort_by(in_order))
+
+        return self._ask("transactions", at, ask)
+
+    def booked(self, at: datetime) -> pd.DataFrame:
+        """First sale and its amount per deal as known at `at`; see `booked_by_deal`."""
+        return self._ask("booked", at, lambda: booked_by_deal(self.transactions(at)))
 
     def reps(self, at: datetime) -> pd.DataFrame:
         """Reps as known at `at`, sorted by id; a missing team or region is `unassigned`."""
@@ -169,35 +183,19 @@ class PipelineHistory:
         return self._cache[what, at]
 
 
-def _fates(deals: Any, at: datetime) -> pd.DataFrame:
-    import ibis
-
-    from warehouse.as_known import visible
-
-    rows = visible(deals, at)
-    told = ibis.struct({"status": rows.status, "rep_id": rows.rep_id, "is_deleted": rows.is_deleted.fill_null(False)})
-    newest = told.argmax(ibis.struct({"event": rows.event_timestamp, "created": rows.created_timestamp}))
-    decided = {f"_{status}_at": rows.event_timestamp.min(where=rows.status == status) for status in ("won", "lost")}
-    since = ibis.greatest(rows.event_timestamp, rows.created_timestamp).min()
-    by_deal = rows.group_by("opportunity_id").agg(since=since, _newest=newest, **decided)
-    state = by_deal._newest
-    is_here = ~state["is_deleted"]
-    status = ibis.cases((is_here, state["status"]))
-    found = by_deal.select(
-        "opportunity_id",
-        "since",
-        status=status,
-        rep_id=ibis.cases((is_here, state["rep_id"])),
-        decided_at=ibis.cases((status == "won", by_deal._won_at), (status == "lost", by_deal._lost_at)),
-    )
-    return deal_frame(found.order_by("opportunity_id").to_pyarrow()).set_index("opportunity_id")
-
-
 def booked_by_deal(transactions: pd.DataFrame) -> pd.DataFrame:
-    """First sale and its amount per deal: columns `booked_at`, `booked_usd`, by opportunity_id."""
+    """First sale and its amount per deal: columns `booked_at`, `booked_usd`, by opportunity_id.
+
+    Args:
+        transactions: In order of time.
+    """
     sales = transactions[transactions["opportunity_id"].notna() & (transactions["amount_usd"] > 0)]
-    grouped = sales.sort_values("event_timestamp", kind="stable").groupby("opportunity_id")
-    return pd.DataFrame({"booked_at": grouped["event_timestamp"].min(), "booked_usd": grouped["amount_usd"].sum()})
+    number, names = pd.factorize(sales["opportunity_id"])
+    first = np.unique(number, return_index=True)[1]
+    booked = np.bincount(number, weights=sales["amount_usd"].to_numpy(dtype=np.float64), minlength=len(names))
+    when = sales["event_timestamp"].iloc[first].reset_index(drop=True)
+    found = pd.DataFrame({"booked_at": when, "booked_usd": booked})
+    return found.set_index(pd.Index(names, name="opportunity_id"))
 
 
 def snapshot_moments(at: datetime, *, first: datetime) -> list[datetime]:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from training.forecast.candidates import forecast_with
 from training.forecast.conversion import MAX_LAG
 from training.forecast.drift import Level, neutral_level, track_counts
 from training.forecast.metrics import FloatArray
+from training.forecast.smoothing import smoothed, theta
 
 _YEAR = 12
 _WINDOWS = 6
@@ -87,8 +87,9 @@ def _later(wins_by_lag: FloatArray, factor: float) -> FloatArray:
 def forecast_volume(counts: FloatArray, *, h: int, season_length: int, first: int = 0) -> Volume:
     """Forecast a monthly count by a drifting level with a season, unless another method is clearly better.
 
-    ETS, theta, the season before and the mean of half a year compete on rolling origins; six origins say little, so
-    one of them has to have a quarter less error than the level to take its place.
+    Exponential smoothing and Theta of the counts without their season, the season before and the mean of half a year
+    compete on rolling origins; six origins say little, so one of them has to have a quarter less error than the level
+    to take its place.
 
     Args:
         counts: Deals first known in each whole month, oldest first.
@@ -106,7 +107,7 @@ def forecast_volume(counts: FloatArray, *, h: int, season_length: int, first: in
     best = best if errors and errors[best] < _CLEARLY * errors[LEVEL] else LEVEL
     mean, level = _at_level(counts, h=h, season=season, first=first)
     if best != LEVEL:
-        mean = _others(counts, h=h, season=season)[best]
+        mean = _others(counts, h=h, season=season, first=first)[best]
     spread = float(np.sqrt(np.mean(np.square(relative[best])))) if errors else 0.3
     return Volume(mean=np.maximum(mean, 0.0), spread=spread, method=best, errors=errors, level=level)
 
@@ -118,25 +119,32 @@ def _rolling(counts: FloatArray, *, season: int, first: int) -> dict[str, list[f
     relative: dict[str, list[float]] = {}
     for cutoff in cutoffs:
         actual = counts[cutoff : cutoff + _AHEAD].sum()
-        made = _others(counts[:cutoff], h=_AHEAD, season=season)
+        made = _others(counts[:cutoff], h=_AHEAD, season=season, first=first)
         made[LEVEL] = _at_level(counts[:cutoff], h=_AHEAD, season=season, first=first)[0]
         for method, mean in made.items():
             relative.setdefault(method, []).append(float((actual - mean.sum()) / max(mean.sum(), 1.0)))
     return relative
 
 
-def _others(counts: FloatArray, *, h: int, season: int) -> dict[str, FloatArray]:
-    made = {
-        name: forecast_with(name, counts[None, :], h=h, season_length=season).mean[0]
-        for name in ("seasonal_naive", "ets", "theta")
+def _others(counts: FloatArray, *, h: int, season: int, first: int) -> dict[str, FloatArray]:
+    factor = _factors(len(counts) + h, counts, season=season, first=first)
+    plain, ahead = counts / factor[: len(counts)], factor[len(counts) :]
+    return {
+        "seasonal_naive": np.resize(counts[-season:], h),
+        "smoothed": smoothed(plain, h=h) * ahead,
+        "theta": theta(plain, h=h) * ahead,
+        "mean_of_half_year": np.full(h, counts[-_YEAR // 2 :].mean()),
     }
-    made["mean_of_half_year"] = np.full(h, counts[-_YEAR // 2 :].mean())
-    return made
+
+
+def _factors(size: int, counts: FloatArray, *, season: int, first: int) -> FloatArray:
+    """The season's factor of each month from the first count's on; 1 where no season is told."""
+    by_month = _season(counts, first) if season == _YEAR else np.ones(_YEAR)
+    return np.asarray(by_month[(first + np.arange(size)) % _YEAR], dtype=np.float64)
 
 
 def _at_level(counts: FloatArray, *, h: int, season: int, first: int) -> tuple[FloatArray, Level]:
-    by_month = _season(counts, first) if season == _YEAR else np.ones(_YEAR)
-    factor = by_month[(first + np.arange(len(counts) + h)) % _YEAR]
+    factor = _factors(len(counts) + h, counts, season=season, first=first)
     recent = counts[-_TRACKED_MONTHS:]
     usual = factor[len(counts) - len(recent) : len(counts)]
     base = float((recent / usual).mean())

@@ -16,7 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from training.forecast.conversion import MAX_LAG, N_LAGS, Conversion
+from training.forecast.leaf_masks import MOST_LEAVES, LeafMasks
 from training.forecast.metrics import FloatArray
+from training.forecast.tree_library import lightgbm_alone
 
 LEAST_OUTCOMES = 100
 """Deals won, and deals lost, below which nothing is learned here and the table of `conversion` speaks alone."""
@@ -24,12 +26,12 @@ CHECKED_LAGS = 3
 """Months ahead of each snapshot for which expectations are set beside what came."""
 _TOLD_APART = 7
 _MOST_CATEGORIES = 24
-_ROUNDS = 90
+_ROUNDS = 60
 _THREADS = 2
 _PARAMETERS = {
     "objective": "binary",
-    "learning_rate": 0.06,
-    "num_leaves": 12,
+    "learning_rate": 0.09,
+    "num_leaves": MOST_LEAVES,
     "min_data_in_leaf": 80,
     "lambda_l2": 10.0,
     "cat_smooth": 30.0,
@@ -49,14 +51,12 @@ class OriginModel:
     """What was learned at one origin.
 
     Args:
-        won: Booster for P(won in a month | open at its start).
-        lost: The same for lost.
+        trees: Boosters for P(won in a month | open at its start), and for lost.
         codes: Category to number, by column.
         table: What is learned by due date and stage: chances of what is won already and not yet known.
     """
 
-    won: Any
-    lost: Any
+    trees: LeafMasks
     codes: dict[str, dict[str, int]]
     table: Conversion
 
@@ -76,12 +76,14 @@ class OriginModel:
         found[:, 0] = self.table.expected(deals)[:, 0]
         still = 1.0 - found[:, 0]
         fixed = _fixed(deals, self.codes)
+        n_fixed = fixed.shape[1]
+        left = self.trees.begin(fixed, range(n_fixed))
         for lag in range(lags):
             # Beyond the months told apart, a deal's chances go on as in the last of them.
             if lag < _TOLD_APART:
-                matrix = np.column_stack([fixed, _moving(deals, lag)])
-                # Rows are predicted one by one: the number of threads changes no bit.
-                won, lost = (np.asarray(model.predict(matrix, num_threads=_THREADS)) for model in (self.won, self.lost))
+                moving = _moving(deals, lag)
+                raw = self.trees.answer(left, moving, range(n_fixed, n_fixed + moving.shape[1]))
+                won, lost = (1.0 / (1.0 + np.exp(-raw))).T
                 total = np.maximum(won + lost, 1.0)
                 won, lost = won / total, lost / total
             found[:, lag + 1] = still * won
@@ -101,7 +103,7 @@ def learn_origin_model(snapshots: pd.DataFrame, table: Conversion, *, seed: int)
     won = int((decided & snapshots["won"]).sum())
     if min(won, int(decided.sum()) - won) < LEAST_OUTCOMES:
         return None
-    import lightgbm
+    lightgbm = lightgbm_alone()
 
     codes = {name: _codes(snapshots[name]) for name in _CATEGORIES}
     fixed = _fixed(snapshots, codes)
@@ -127,7 +129,7 @@ def learn_origin_model(snapshots: pd.DataFrame, table: Conversion, *, seed: int)
     # Each is learned on one thread, so that it is the same to the bit on any number of cores; both at the same time.
     with ThreadPoolExecutor(max_workers=_THREADS) as pool:
         boosters = list(pool.map(fit, (wins, losses)))
-    return OriginModel(won=boosters[0], lost=boosters[1], codes=codes, table=table)
+    return OriginModel(trees=LeafMasks(boosters), codes=codes, table=table)
 
 
 def _codes(values: pd.Series) -> dict[str, int]:

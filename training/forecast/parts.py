@@ -122,18 +122,18 @@ def add_renewals(
     chance = np.where(now, usual * (1 - elapsed) / np.maximum(1 - usual * elapsed, 1e-9), usual)
     row, column = layout.row_of(due["rep_id"]), due["due_month"].to_numpy(dtype=np.int64) - layout.months[0]
     amount = due["amount_usd"].to_numpy(dtype=np.float64)
-    inside = (column >= 0) & (column < len(layout.months))
+    inside = (column >= layout.now) & (column < len(layout.months))
     row, column, amount, chance = row[inside], column[inside], amount[inside], chance[inside]
     chance = np.minimum(chance * learned.level.mean, _MOST_CHANCE)
-    chances = np.zeros((len(row), len(layout.months)))
-    chances[np.arange(len(row)), column] = chance
+    chances = np.zeros((len(row), len(layout.months) - layout.now))
+    chances[np.arange(len(row)), column - layout.now] = chance
     draw_deals(
         layout,
         gathered,
         part="renewals",
         row=row,
         chances=chances,
-        first=0,
+        first=layout.now,
         worth=amount,
         ratios=learned.ratio,
         by_month=shocks.renewals,
@@ -194,11 +194,12 @@ def _events(layout: Layout, part: str, rate: FloatArray, shocks: Shocks) -> tupl
     """Path, rep and month of each win, drawn at `rate` and the path's luck."""
     # Deals won in a month were created over it and those before.
     created = np.cumsum(shocks.volume, axis=1) / np.arange(1, shocks.volume.shape[1] + 1)
-    level = shocks.rep[:, :, None] * _by_column(layout, created * shocks.new_wins)[:, None, :]
-    counts = layout.stream(part).poisson(level * rate)
+    ahead = rate[:, layout.now :]
+    level = shocks.rep[:, :, None] * (created * shocks.new_wins)[:, None, : ahead.shape[1]]
+    counts = layout.stream(part).poisson(level * ahead)
     path, row, column = np.nonzero(counts)
     times = counts[path, row, column]
-    return np.repeat(path, times), np.repeat(row, times), np.repeat(column, times)
+    return np.repeat(path, times), np.repeat(row, times), np.repeat(column + layout.now, times)
 
 
 def _by_column(layout: Layout, by_month: FloatArray) -> FloatArray:

@@ -82,20 +82,22 @@ def stage_win_rates(history: PipelineHistory, *, at: datetime, moments: Sequence
     Returns:
         Rates by stage, and the rate of all.
     """
-    states, places = history.open_states(moments)
-    stage = pd.Categorical(states.table["stage"].to_pandas(strings_to_categorical=True))
-    width = len(stage.categories) + 1
+    versions, stage = history.versions, history.versions.texts["stage"]
+    width = len(stage.names) + 1
     # Deal and stage as one number: a deal counts once for each stage it was seen in.
-    number = states.deal * width + stage.codes + 1
-    is_seen = np.zeros(len(states.ids) * width, dtype=bool)
-    for place in places:
+    number = versions.deal * width + stage.code + 1
+    is_seen = np.zeros(len(versions.ids) * width, dtype=bool)
+    for place in history.open_places(moments):
         is_seen[number[place]] = True
     pairs = np.flatnonzero(is_seen)
-    outcome = history.outcomes(at)["status"].reindex(states.ids[pairs // width]).to_numpy()
-    known = pd.notna(outcome)
-    won = pd.Series((outcome[known] == "won").astype(np.float64), name="outcome")
+    outcomes = history.outcomes(at)
+    outcome = np.full(len(versions.ids), -1, dtype=np.int8)
+    outcome[outcomes["number"]] = (outcomes["status"] == "won").to_numpy()
+    of_pair = outcome[pairs // width]
+    known = of_pair >= 0
+    won = pd.Series(of_pair[known].astype(np.float64), name="outcome")
     overall = float(won.mean()) if len(won) else 0.0
-    names = np.array([None, *stage.categories], dtype=object)
+    names = np.array([None, *stage.names], dtype=object)
     grouped = won.groupby(pd.Series(names[(pairs % width)[known]], name="stage"))
     rates: pd.Series = (grouped.sum() + _PRIOR_DEALS * overall) / (grouped.count() + _PRIOR_DEALS)
     return rates, overall

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from training.forecast.drift import Level, neutral_level, track_counts
 from training.forecast.metrics import FloatArray
@@ -47,7 +47,7 @@ def learn_renewals(transactions: pd.DataFrame, *, month: int) -> Renewals:
     """
     rows = transactions[transactions["kind"].isin(_CONTRACT_KINDS) & transactions["account_id"].notna()].copy()
     rows["month"] = rows["event_timestamp"].dt.year * 12 + rows["event_timestamp"].dt.month - 1
-    rows["line"] = rows["account_id"].astype(str) + "|" + rows["product_id"].astype(str)
+    rows["line"] = _lines(rows)
     term = _term(rows)
     if term == 0:
         nothing = pd.DataFrame({"due_month": [], "rep_id": [], "amount_usd": [], "chance": [], "transaction_id": []})
@@ -68,9 +68,15 @@ def learn_renewals(transactions: pd.DataFrame, *, month: int) -> Renewals:
         rate=rate,
         rate_by_kind={str(kind): float(value) for kind, value in by_kind.items()},
         ratio=rows.loc[matched, "ratio"].to_numpy(dtype=np.float64),
-        due=due[["due_month", "rep_id", "amount_usd", "chance", "transaction_id"]].sort_values("transaction_id"),
+        due=due[["due_month", "rep_id", "amount_usd", "chance", "transaction_id"]],
         level=_track(rows[over], matched[over], term),
     )
+
+
+def _lines(rows: pd.DataFrame) -> NDArray[np.int64]:
+    """A number for each account and product."""
+    account, product = (pd.factorize(rows[name])[0] for name in ("account_id", "product_id"))
+    return np.asarray(account * (product.max(initial=0) + 2) + product + 1, dtype=np.int64)
 
 
 def _track(over: pd.DataFrame, matched: pd.Series, term: int) -> Level:
@@ -84,28 +90,33 @@ def _track(over: pd.DataFrame, matched: pd.Series, term: int) -> Level:
 
 def _term(rows: pd.DataFrame) -> int:
     """The commonest distance in months from a contract to a renewal of the same account and product."""
-    renewals = rows[rows["kind"] == "renewal"]
-    pairs = renewals[["line", "month"]].merge(rows[["line", "month"]], on="line", suffixes=("", "_before"))
-    lags = pairs["month"] - pairs["month_before"]
-    counted = Counter(lags[lags > 0].tolist())
-    if not counted:
+    renewals = rows.loc[rows["kind"] == "renewal", ["line", "month"]]
+    before = rows.loc[rows["line"].isin(renewals["line"]), ["line", "month"]]
+    pairs = renewals.merge(before, on="line", suffixes=("", "_before"))
+    lags = (pairs["month"] - pairs["month_before"]).to_numpy(dtype=np.int64)
+    counted = np.bincount(lags[lags > 0])
+    if not counted.any():
         return 0
-    term, n = max(counted.items(), key=lambda item: (item[1], -item[0]))
-    return int(term) if n >= _LEAST_PAIRS else 0
+    # Of distances as common as each other the shorter.
+    term = int(np.argmax(counted))
+    return term if counted[term] >= _LEAST_PAIRS else 0
 
 
 def _renewed_by(rows: pd.DataFrame, term: int) -> pd.Series:
     """Amount of the renewal one term after each contract, NaN without one; each renewal is used once."""
-    renewals: dict[tuple[str, int], list[float]] = {}
-    for line, month, amount in rows.loc[rows["kind"] == "renewal", ["line", "month", "amount_usd"]].itertuples(
-        index=False
-    ):
-        renewals.setdefault((line, month), []).append(amount)
-    found = np.full(len(rows), np.nan)
-    keys = list(zip(rows["line"], rows["month"] + term, strict=True))
     amounts = rows["amount_usd"].to_numpy(dtype=np.float64)
-    for place, key in enumerate(keys):
-        offered = renewals.get(key)
+    is_renewal = (rows["kind"] == "renewal").to_numpy()
+    month = rows["month"].to_numpy(dtype=np.int64)
+    # Line and month as one number: of the renewals, and one term after every contract.
+    width = int(month.max(initial=0)) + term + 1
+    own = rows["line"].to_numpy(dtype=np.int64) * width + month
+    renewals: dict[int, list[float]] = {}
+    for key, amount in zip(own[is_renewal].tolist(), amounts[is_renewal].tolist(), strict=True):
+        renewals.setdefault(key, []).append(amount)
+    found = np.full(len(rows), np.nan)
+    awaited = own + term
+    for place in np.flatnonzero(np.isin(awaited, own[is_renewal])).tolist():
+        offered = renewals[awaited[place]]
         if offered:
             nearest = int(np.argmin(np.abs(np.array(offered) - amounts[place]))) if len(offered) > 1 else 0
             found[place] = offered.pop(nearest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from common.errors import TooLittleDataError
 from training.forecast.conversion import due_bucket
-from training.forecast.history import PipelineHistory, booked_by_deal, snapshot_moments
+from training.forecast.history import PipelineHistory, snapshot_moments
 from training.forecast.periods import month_number, month_start
 
 _LEAST_DECIDED = 10
@@ -46,7 +47,6 @@ def learn_from(history: PipelineHistory, *, at: datetime, seed: int) -> tuple[pd
         )
     begun = month_start(month_number(at))
     moments = [*moments, *([begun] if begun < at else [])]
-    history.prepare([*moments, at])
     outcomes = history.outcomes(at)
     if len(outcomes) < _LEAST_DECIDED:
         raise TooLittleDataError(
@@ -55,43 +55,49 @@ def learn_from(history: PipelineHistory, *, at: datetime, seed: int) -> tuple[pd
             next_step="load more history",
         )
     all_moments = [*moments, at]
-    states, places = history.open_states(all_moments)
-    number = states.deal
+    places = history.open_places(all_moments)
+    number = history.versions.deal
     # Numbers of the deals met, in the order of their ids, so that the same deals are drawn whatever else is known.
-    is_met = np.zeros(len(states.ids), dtype=bool)
+    is_met = np.zeros(len(history.versions.ids), dtype=bool)
     for place in places:
         is_met[number[place]] = True
     counted = sum(len(place) for place in places[:-1])
-    is_learned = np.zeros(len(states.ids), dtype=bool)
+    is_learned = np.zeros(len(history.versions.ids), dtype=bool)
     is_learned[is_met] = _sample(int(is_met.sum()), share=_MOST_ROWS / max(counted, 1), seed=seed)
     # What is open now needs its own past, whether it is learned from or not.
     is_needed = is_learned.copy()
     is_needed[number[places[-1]]] = True
     places = [place[is_needed[number[place]]] for place in places]
-    seen = [_seen(states.rows(place), moment, at=at) for place, moment in zip(places, all_moments, strict=True)]
-    rows, code = pd.concat(seen, ignore_index=True), number[np.concatenate(places)]
+    all_places = np.concatenate(places)
+    rows = _seen(history.states(all_places), all_moments, [len(place) for place in places], at=at)
+    code = number[all_places]
     is_now = np.arange(len(rows)) >= len(rows) - len(places[-1])
     rows = rows.join(_so_far(rows, code))
     past = rows[~is_now & is_learned[code]].reset_index(drop=True)
-    now = rows[is_now].sort_values("opportunity_id").reset_index(drop=True)
-    return _with_outcomes(past, outcomes, booked_by_deal(history.transactions(at))), now
+    now = rows[is_now].reset_index(drop=True)
+    return _with_outcomes(past, outcomes, history.booked(at)), now
 
 
-def _seen(deals: pd.DataFrame, moment: datetime, *, at: datetime) -> pd.DataFrame:
-    number = month_number(moment)
+def _seen(deals: pd.DataFrame, moments: Sequence[datetime], counts: Sequence[int], *, at: datetime) -> pd.DataFrame:
+    """States with the moments they were seen at, so many of each; and what follows from both."""
+    number = np.repeat([month_number(moment) for moment in moments], counts)
+    moment = pd.DatetimeIndex(list(moments)).repeat(counts)
     return deals.assign(
-        due=due_bucket(deals["close_date"], at=pd.Timestamp(moment)),
+        due=due_bucket(deals["close_date"], at=moment),
         month=number,
-        moment=pd.Timestamp(moment),
+        moment=moment,
         watched=month_number(at) - number,
     )
 
 
 def _with_outcomes(rows: pd.DataFrame, outcomes: pd.DataFrame, booked: pd.DataFrame) -> pd.DataFrame:
-    rows = rows.join(outcomes["decided_at"], on="opportunity_id").join(booked, on="opportunity_id")
-    status = rows["opportunity_id"].map(outcomes["status"])
+    number, names = pd.factorize(rows["opportunity_id"])
+    decided, sold = outcomes.reindex(names), booked.reindex(names)
+    told = {"decided_at": decided, "booked_at": sold, "booked_usd": sold}
+    rows = rows.assign(**{name: source[name].array.take(number) for name, source in told.items()})
+    status = decided["status"].to_numpy()[number]
     when = rows["booked_at"].where((status == "won") & rows["booked_at"].notna(), rows["decided_at"])
-    rows["won"] = (status == "won").to_numpy()
+    rows["won"] = status == "won"
     rows["lag"] = (when.dt.year * 12 + when.dt.month - 1 - rows["month"]).clip(lower=-1)
     rows["ratio"] = (rows["booked_usd"] / rows["amount_usd"]).where(rows["won"] & (rows["amount_usd"] > 0))
     return rows

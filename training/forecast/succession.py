@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pandas as pd
 
 
@@ -23,7 +24,7 @@ def heirs(reps: pd.DataFrame, transactions: pd.DataFrame, snapshots: pd.DataFram
     """
     active = set(reps.loc[reps["is_active"], "rep_id"])
     passed = _changes(transactions[transactions["account_id"].notna()], "account_id")
-    passed += _changes(snapshots.sort_values(["opportunity_id", "moment"], kind="stable"), "opportunity_id")
+    passed += _changes(snapshots.sort_values("moment", kind="stable"), "opportunity_id")
     taken: dict[str, Counter[str]] = {}
     for (old, new), count in passed.items():
         if old not in active:
@@ -55,7 +56,10 @@ def _follow(leaver: str, taken: dict[str, Counter[str]], active: set[str]) -> st
 
 def _changes(rows: pd.DataFrame, thing: str) -> Counter[tuple[str, str]]:
     """How often a thing's next row has another rep, by old and new rep; rows in order of time."""
-    ordered = rows[[thing, "rep_id"]].dropna().sort_values(thing, kind="stable")
-    before = ordered.shift()
-    changed = (ordered[thing] == before[thing]) & (ordered["rep_id"] != before["rep_id"])
-    return Counter(zip(before.loc[changed, "rep_id"], ordered.loc[changed, "rep_id"], strict=True))
+    number = pd.factorize(rows[thing])[0]
+    rep, names = pd.factorize(rows["rep_id"])
+    told = np.flatnonzero((number >= 0) & (rep >= 0))
+    told = told[np.argsort(number[told], kind="stable")]
+    number, rep = number[told], rep[told]
+    changed = np.flatnonzero((number[1:] == number[:-1]) & (rep[1:] != rep[:-1]))
+    return Counter(zip(names[rep[changed]], names[rep[changed + 1]], strict=True))

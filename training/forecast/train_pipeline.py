@@ -21,7 +21,7 @@ from training.forecast.backtest import (
     baseline_metrics,
 )
 from training.forecast.frame import summarise
-from training.forecast.history import COMPANY, LEVELS, PipelineHistory, snapshot_moments
+from training.forecast.history import COMPANY, LEVELS, PipelineHistory
 from training.forecast.learning import WinProbabilities
 from training.forecast.metrics import FloatArray
 from training.forecast.periods import Period, month_number, month_start, period_of, periods_within
@@ -84,9 +84,6 @@ def train_pipeline(
     seed, season = settings.training.seed, protocol.season_length
     history = PipelineHistory(warehouse.ibis())
     quarters = backtest_origins(history, until=at, most=MOST_ORIGINS)
-    known = history.first_known(at)
-    if len(known):
-        history.prepare([*snapshot_moments(at, first=known.min()), *(quarter.start for quarter in quarters), at])
     options: dict[str, Any] = {"season_length": season, "n_paths": N_PATHS, "seed": seed}
     rows, factors = backtest_pipeline(history, quarters, until=at, progress=progress, **options)
     probabilities, warnings = champion_probabilities(repository, warehouse, registry, at=at)
