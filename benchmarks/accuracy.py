@@ -11,7 +11,8 @@ Bars. Leads: log-loss below the peer's and below the base rate's; AUC not below 
 fitted again (`lead_reference.py`), and the 95 % interval of the difference on the same rows must reach 0. Where our
 split knows less than the published one (labels that were not known when the test began), its own rows have the base
 rate as their bar. Simulated: AUC at least 0.97 of the truth's, log-loss at most 1.03 of it, never better beyond noise,
-calibration error below 0.02, and 1.3 times the conversions of the rule score at the team's capacity. Deals (bpic2012):
+calibration error below 0.02, and 1.3 times the conversions of the rule score at the team's capacity; beside it what
+the best possible reader of a CRM reaches, which knows all but the hidden state (lead_filter.py). Deals (bpic2012):
 AUC at most 0.02 below the peer at each stage, and above it on average; log-loss below that of the stage's own win rate
 on average. maven has no signal: AUC from 0.45 to 0.55, and the gate stays shut. Series (tourism, 8 quarters; stallion,
 6 months): WAPE, MASE and pinball loss below the best naive forecast at every level, and below AutoETS on the mean of
@@ -140,6 +141,8 @@ def simulated_rows(*, trials: int, cases: Path) -> Iterator[Row]:
     """The lead model on the simulated world, beside the truth."""
     from lead_cases import against_truth, judge, prepared, write_cases
 
+    from warehouse.simulator import SimulationConfig
+
     with tempfile.TemporaryDirectory(prefix="salience-accuracy-") as scratch:
         folder = Path(scratch)
         settings, source, workspace, *rest = opened("simulated", folder=folder)
@@ -150,6 +153,7 @@ def simulated_rows(*, trials: int, cases: Path) -> Iterator[Row]:
             judged,
             frame,
             truth,
+            world=SimulationConfig(),
             horizon_days=frame.horizon_days,
             capacity=settings.gate.capacity,
             seed=settings.training.seed,
@@ -178,17 +182,23 @@ def simulated_rows(*, trials: int, cases: Path) -> Iterator[Row]:
             logistic,
             const,
         )
-    for figure in ("auc", "log_loss"):
-        taught, oracle = found.taught[figure], found.oracle[figure].value
-        name = f"simulated {figure.replace('_', ' ')}, taught the truth"
-        yield Row(name, oracle, FIGURES[figure], taught.value, span(taught), math.nan, None)
+    for who, figures in (("taught the truth", found.taught), ("the best reader", found.reader)):
+        for figure in ("auc", "log_loss"):
+            beside, oracle = figures[figure], found.oracle[figure].value
+            name = f"simulated {figure.replace('_', ' ')}, {who}"
+            yield Row(name, oracle, FIGURES[figure], beside.value, span(beside), math.nan, None)
     excess = found.excess
     held = excess.high is not None and excess.high >= 0.0
     yield Row("simulated log loss above truth's", 0.0, 0.0, excess.value, span(excess), 0.0, held)
     most = found.ahead["all"]
     what = f"conversions of the first {found.worked} leads, times the rule's ({found.caught['rule']:.0f})"
     yield Row(what, 1.0, math.nan, most.value, span(most), RULE_RATIO, most.value >= RULE_RATIO)
-    for name, who in (("ours", "ours"), ("taught", "taught the truth"), ("truth", "the truth itself")):
+    for name, who in (
+        ("ours", "ours"),
+        ("taught", "taught the truth"),
+        ("reader", "the best reader"),
+        ("truth", "the truth itself"),
+    ):
         beside = found.ahead[name]
         yield Row(f"the same where the truth is known, {who}", 1.0, math.nan, beside.value, span(beside))
 
@@ -316,7 +326,7 @@ if __name__ == "__main__":
     os.environ.setdefault("MPLBACKEND", "Agg")
     import importlib.util
 
-    for beside in ("lead_cases", "lead_reference", "deal_cases", "series_cases"):
+    for beside in ("lead_filter", "lead_cases", "lead_reference", "deal_cases", "series_cases"):
         spec = importlib.util.spec_from_file_location(beside, Path(here) / f"{beside}.py")
         if spec is None or spec.loader is None:
             raise ImportError(f"benchmarks/{beside}.py is missing")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from lead_filter import best_reader
 
 from training.capacity import AtCapacity, at_capacity, first_rows
 from training.classifier import Developed, develop
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from common.settings import Settings
     from common.workspace import Workspace
     from features.repository import FeatureRepository
+    from warehouse.simulator import SimulationConfig
     from warehouse.sources import Source
     from warehouse.store import Warehouse
 
@@ -165,10 +167,11 @@ class AgainstTruth:
         ours: Our figures on the same rows.
         taught: Figures on the same rows of trees taught the true probabilities of the past by the same features:
             what these features can show, were every past lead seen a thousand times.
+        reader: Figures on the same rows of the best possible reader of a CRM (lead_filter.py): what anything can show.
         excess: Our log-loss less the oracle's, with the paired interval.
         ahead: Conversions among the leads that a team works first, as a multiple of the rule score's on the same
-            leads, with the paired interval: of ours on all leads, and of ours, the truth and the taught trees on those
-            whose first row has a true probability.
+            leads, with the paired interval: of ours on all leads, and of ours, the truth, the taught trees and the
+            best reader on those whose first row has a true probability.
         caught: Conversions that the rule score's order and ours catch.
         worked: Leads worked.
         truth: True probability by test row.
@@ -179,6 +182,7 @@ class AgainstTruth:
     oracle: Mapping[str, Metric]
     ours: Mapping[str, Metric]
     taught: Mapping[str, Metric]
+    reader: Mapping[str, Metric]
     excess: Metric
     ahead: Mapping[str, Metric]
     caught: Mapping[str, float]
@@ -187,7 +191,14 @@ class AgainstTruth:
 
 
 def against_truth(
-    judged: Judged, frame: Frame, truth_file: Path, *, horizon_days: int, capacity: float, seed: int
+    judged: Judged,
+    frame: Frame,
+    truth_file: Path,
+    *,
+    world: SimulationConfig,
+    horizon_days: int,
+    capacity: float,
+    seed: int,
 ) -> AgainstTruth:
     """Match test rows with the simulator's hidden truth by lead and moment, and compare on these.
 
@@ -210,12 +221,14 @@ def against_truth(
     label, entity = judged.partition.test_label[rows], judged.entity[rows]
     ours = judged.developed.probability[rows]
     taught = _taught(frame, judged.partition, known, rows=rows, seed=seed)
+    read = best_reader(world, since=judged.as_of.min(), seed=seed)
+    reader = np.array([read[asked[row]] for row in rows])
     first = first_rows(judged.entity, judged.as_of)
     mine = {"rule": judged.developed.answers["rule_score"], "ours": judged.developed.probability}
     shared = np.flatnonzero(np.isin(rows, first))
     known_rows = rows[shared]
     all_orders = {name: score[known_rows] for name, score in mine.items()}
-    all_orders |= {"truth": oracle[shared], "taught": taught[shared]}
+    all_orders |= {"truth": oracle[shared], "taught": taught[shared], "reader": reader[shared]}
     share, ahead = _ahead(judged, first, {name: score[first] for name, score in mine.items()}, capacity, seed)
     _, ahead_known = _ahead(judged, known_rows, all_orders, capacity, seed)
     return AgainstTruth(
@@ -224,6 +237,7 @@ def against_truth(
         oracle=evaluate(label, oracle, entity=entity, seed=seed),
         ours=evaluate(label, ours, entity=entity, seed=seed),
         taught=evaluate(label, taught, entity=entity, seed=seed),
+        reader=evaluate(label, reader, entity=entity, seed=seed),
         excess=_excess(label, ours, oracle, entity, seed=seed),
         ahead={"all": ahead["ours"], **ahead_known},
         caught={name: share.by_order[name].caught.value for name in mine},

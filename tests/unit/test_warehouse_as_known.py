@@ -97,7 +97,10 @@ def oracle(spine: list[tuple[str, float]], rows: pa.Table) -> list[str | None]:
                 row["event_timestamp"],
                 row["created_timestamp"],
                 LEAD_STATUSES.index(row["status"]),
-                *[(row[name] is not None, row[name] or "") for name in ("source", "is_deleted")],
+                *[
+                    (row[name] is not None, row[name] or kind())
+                    for name, kind in (("source", str), ("is_deleted", bool))
+                ],
             )
         )
         newest = known[-1] if known else None

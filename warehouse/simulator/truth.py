@@ -60,7 +60,20 @@ def lead_truth(calendar: Calendar, leads: Leads, paths: LeadPaths) -> Columns:
 
 
 def _lead_probability(calendar: Calendar, leads: Leads, paths: LeadPaths, who: Ints, offset: Ints) -> Floats:
-    """Backward recursion over the 90 steps after `offset` for every hidden state; then the state that was."""
+    """The value of the hidden state that was."""
+    value = lead_values(calendar, leads, who, offset)
+    return np.asarray(value[np.arange(len(who)), paths.states[offset, who].astype(np.int64)], np.float64)
+
+
+def lead_values(calendar: Calendar, leads: Leads, who: Ints, offset: Ints) -> Array:
+    """P(converts in the 90 steps after `offset`) from each hidden state, backwards; shape (n, 4), single precision.
+
+    Args:
+        calendar: The world's calendar, scenario included.
+        leads: The world's leads; `quality` is what the chances are made of.
+        who: Number of the lead, shape (n,).
+        offset: Steps since its first contact, shape (n,).
+    """
     rates = LeadRates(**{name: values.astype(np.float32) for name, values in vars(lead_rates(leads, who)).items()})
     horizon = p.LEAD_HORIZON_DAYS
     factor = calendar.conversion_by_day((calendar.end - calendar.start) // DAY + horizon + 2).astype(np.float32)
@@ -73,7 +86,7 @@ def _lead_probability(calendar: Calendar, leads: Leads, paths: LeadPaths, who: I
         following[:, :-1] += rates.up[:, :-1] * value[:, 1:]
         following[:, 1:] += rates.down[:, 1:] * value[:, :-1]
         value = convert + np.maximum(1.0 - convert - rates.disqualify, 0.0) * following
-    return np.asarray(value[np.arange(len(who)), paths.states[offset, who].astype(np.int64)], np.float64)
+    return value
 
 
 def _after_moods(value: Array, rates: DealRates) -> Array:
