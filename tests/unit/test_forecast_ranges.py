@@ -6,7 +6,7 @@ import pytest
 
 from training.forecast.frame import _settle_ties
 from training.forecast.periods import parse_period
-from training.forecast.ranges import factor_of, learn_factors, range_key
+from training.forecast.ranges import _between, factor_of, learn_factors, range_key
 
 
 def judged(scores: np.ndarray, *, entities: int = 1, group: str = "company") -> pd.DataFrame:
@@ -58,6 +58,16 @@ def test_few_origins_never_make_a_range_narrower() -> None:
     nine = judged(np.full(9, 0.1))
     assert learn_factors(nine)["company"][80] < 1.0
     assert learn_factors(nine)["company"][95] == 1.0
+
+
+def test_few_origins_hold_the_nominal_share_and_not_more_on_average() -> None:
+    rng = np.random.default_rng(5)
+    # Six scores and a seventh: of 6 (+ 1) the rank 5.6 is asked for, between the fifth and the widest.
+    scores = rng.random((20_000, 7))
+    ordered = np.sort(scores[:, :6], axis=1)
+    ends = [_between(row, np.arange(1.0, 7.0), 0.8 * 7, 5) for row in ordered]
+    assert (scores[:, 6] <= ends).mean() == pytest.approx(0.8, abs=0.012)
+    assert _between(ordered[0], np.arange(1.0, 7.0), 6.7, 6) == ordered[0, -1]
 
 
 def test_recent_misses_count_more_than_old_ones() -> None:

@@ -15,7 +15,7 @@ from training.forecast.history import PipelineHistory
 from training.forecast.metrics import FloatArray
 from training.forecast.new_business import NewBusiness, forecast_volume, learn_wins_by_lag, rep_shares
 from training.forecast.origin_model import CHECKED_LAGS
-from training.forecast.periods import month_number
+from training.forecast.periods import month_number, month_numbers
 from training.forecast.renewals import Renewals, learn_renewals
 from training.forecast.succession import heirs
 
@@ -30,21 +30,22 @@ def learn_created(
 ) -> tuple[NewBusiness, Level]:
     """Volume, conversion and amounts of deals yet to be created, and the level of their wins."""
     moment, month = pd.Timestamp(at), month_number(at)
-    since = history.first_known(at)
-    cohort = since.dt.year * 12 + since.dt.month - 1
+    fates = history.fates(at)
+    cohort = month_numbers(fates["since"])
     # The first month of a history is seldom whole, and holds what was there before it.
     first = int(cohort.min()) + 1
     n_months = month - first
     opened = np.bincount(cohort[(cohort >= first) & (cohort < month)] - first, minlength=n_months).astype(np.float64)
-    sales = history.booked(at).join(since, how="inner")
-    when = sales["booked_at"].dt.year * 12 + sales["booked_at"].dt.month - 1
-    begun = sales["since"].dt.year * 12 + sales["since"].dt.month - 1
-    lag = (when - begun).clip(lower=0)
-    counted = ((begun >= first) & (when < month) & (lag <= MAX_LAG)).to_numpy()
+    booked = history.booked(at)
+    place = fates.index.get_indexer(booked.index)
+    sales, place = booked[place >= 0], place[place >= 0]
+    when, begun = month_numbers(sales["booked_at"]), cohort[place]
+    lag = np.maximum(when - begun, 0)
+    counted = (begun >= first) & (when < month) & (lag <= MAX_LAG)
     won = np.zeros((n_months, MAX_LAG + 1))
-    np.add.at(won, ((begun - first).to_numpy()[counted], lag.to_numpy()[counted]), 1.0)
-    recent = sales[sales["booked_at"] > moment - pd.Timedelta(days=_RECENT_DAYS)]
-    owner = history.fates(at)["rep_id"].reindex(recent.index)
+    np.add.at(won, (begun[counted] - first, lag[counted]), 1.0)
+    is_recent = (sales["booked_at"] > moment - pd.Timedelta(days=_RECENT_DAYS)).to_numpy()
+    recent, owner = sales[is_recent], fates["rep_id"].to_numpy()[place[is_recent]]
     revenue = recent["booked_usd"].groupby(owner).sum()
     by_lag = learn_wins_by_lag(opened[-_TRACKED_MONTHS:], won[-_TRACKED_MONTHS:])
     learned = NewBusiness(

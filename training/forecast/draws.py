@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from training.forecast.metrics import FloatArray, summed_by
+from training.forecast.periods import month_numbers
 
 if TYPE_CHECKING:
     from training.forecast.learning import Learned
@@ -65,8 +66,7 @@ class Layout:
 
     def closed(self, transactions: pd.DataFrame) -> FloatArray:
         """Money booked so far."""
-        when = transactions["event_timestamp"]
-        column = (when.dt.year * 12 + when.dt.month - 1 - self.months[0]).to_numpy()
+        column = month_numbers(transactions["event_timestamp"]) - self.months[0]
         inside = (column >= 0) & (column < len(self.months))
         found = np.zeros(self.shape)
         rows = self.row_of(transactions["rep_id"])

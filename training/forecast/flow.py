@@ -171,17 +171,15 @@ def _in_order(snapshots: pd.DataFrame) -> tuple[str, ...]:
 def _next_state(snapshots: pd.DataFrame, deals: pd.DataFrame, place: dict[str, int], *, month: int) -> np.ndarray:
     """Stage a month later; behind the stages won and lost; -1 where it is not known."""
     n = len(place)
-    seen = pd.concat(
-        [
-            snapshots[["opportunity_id", "month", "stage"]],
-            deals[["opportunity_id", "stage"]].assign(month=_month_after(snapshots, month)),
-        ]
-    )
-    later = seen.assign(month=seen["month"] - 1).rename(columns={"stage": "then"})
-    joined = snapshots[["opportunity_id", "month"]].merge(
-        later.drop_duplicates(["opportunity_id", "month"]), on=["opportunity_id", "month"], how="left"
-    )
-    then = joined["then"].map(place).fillna(-1).to_numpy(dtype=np.int64)
+    both = pd.concat([snapshots[["opportunity_id", "stage"]], deals[["opportunity_id", "stage"]]], ignore_index=True)
+    months = np.r_[snapshots["month"].to_numpy(), np.full(len(deals), _month_after(snapshots, month))].astype(np.int64)
+    # Deal and month as one number; of rows of one deal and month the first counts.
+    key = pd.factorize(both["opportunity_id"])[0] * (int(months.max(initial=0)) + 2) + months
+    known, row = np.unique(key, return_index=True)
+    awaited = key[: len(snapshots)] + 1
+    at = np.minimum(np.searchsorted(known, awaited), len(known) - 1)
+    stage = both["stage"].map(place).fillna(-1).to_numpy(dtype=np.int64)
+    then = np.where(known[at] == awaited, stage[row[at]], -1)
     ended = (snapshots["lag"] == 0).to_numpy()
     won = snapshots["won"].to_numpy(dtype=bool)
     return np.where(ended, np.where(won, n, n + 1), then)

@@ -68,13 +68,16 @@ def summarise(forecast: BottomForecast, periods: Sequence[Period]) -> pd.DataFra
     """
     position = {period.first_month: column for column, period in enumerate(forecast.base)}
     length = forecast.base[0].n_months
+    inside = {
+        period: [position[month] for month in period.months if (month - period.first_month) % length == 0]
+        for period in periods
+    }
+    paths = {period: forecast.paths[:, :, columns].sum(axis=2) for period, columns in inside.items()}
     blocks = []
     for level in forecast.hierarchy.levels:
         rows = forecast.hierarchy.summing[forecast.hierarchy.rows(level)]
         members = rows.astype(np.int64)
-        level_paths = np.einsum("ij,pjk->pik", rows, forecast.paths, optimize=True)
-        for period in periods:
-            columns = [position[month] for month in period.months if (month - period.first_month) % length == 0]
+        for period, columns in inside.items():
             cents = {
                 name: members @ values[:, columns].sum(axis=1, dtype=np.int64)
                 for name, values in forecast.components.items()
@@ -87,8 +90,7 @@ def summarise(forecast: BottomForecast, periods: Sequence[Period]) -> pd.DataFra
                 "period_end": period.last_day,
                 "expected": sum(cents.values()) / 100.0,
             }
-            sums = level_paths[:, :, columns].sum(axis=2)
-            block |= _ranges(sums, cents.get("closed"), _factors(forecast, level, period))
+            block |= _ranges(paths[period] @ rows.T, cents.get("closed"), _factors(forecast, level, period))
             block |= {name: cents[name] / 100.0 if name in cents else np.nan for name in COMPONENTS}
             block |= _open_split(forecast, members, columns)
             for name, values in forecast.baselines.items():
@@ -108,8 +110,20 @@ def _settle_ties(found: dict[str, FloatArray], sums: FloatArray) -> None:
         below = (sums < lower).mean(axis=0)
         tied = np.flatnonzero(below < (1.0 - share) / 2 - 1.0 / len(sums))
         if len(tied):
-            ends = [np.quantile(sums[:, place], share + below[place]) for place in tied]
+            ends = _quantiles(sums[:, tied], share + below[tied])
             found[f"upper_{percent}"][tied] = np.maximum(ends, found["median"][tied])
+
+
+def _quantiles(values: FloatArray, shares: FloatArray) -> FloatArray:
+    """The quantile of each column at a share of its own, between neighbours in proportion."""
+    ordered = np.sort(values, axis=0)
+    place = np.clip(shares, 0.0, 1.0) * (len(values) - 1)
+    low = np.floor(place).astype(np.int64)
+    high = np.minimum(low + 1, len(values) - 1)
+    column = np.arange(values.shape[1])
+    return np.asarray(
+        ordered[low, column] + (place - low) * (ordered[high, column] - ordered[low, column]), dtype=np.float64
+    )
 
 
 def _factors(forecast: BottomForecast, level: str, period: Period) -> Mapping[int, float]:

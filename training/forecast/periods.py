@@ -6,9 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from common.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
 
 Grain = Literal["month", "quarter", "year"]
 
@@ -68,6 +73,14 @@ class Period:
 def month_number(moment: date | datetime) -> int:
     """Number of the month that holds `moment`."""
     return moment.year * 12 + moment.month - 1
+
+
+def month_numbers(times: pd.Series) -> NDArray[np.int64]:
+    """`month_number` of each time, UTC; none may be missing."""
+    import numpy as np
+
+    months = times.dt.tz_localize(None).to_numpy().astype("datetime64[M]")
+    return np.asarray(months.astype(np.int64) + 1970 * 12, dtype=np.int64)
 
 
 def month_start(number: int) -> datetime:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from training.forecast.history import PipelineHistory, snapshot_moments
 from training.forecast.metrics import FloatArray
-from training.forecast.periods import Period, month_number
+from training.forecast.periods import Period, month_number, month_numbers
 
 _MEAN_MONTHS = 12
 _YEAR = 12
@@ -137,9 +137,7 @@ def _first_month(day: date) -> int:
 def _booked(transactions: pd.DataFrame, rep_ids: Sequence[str], *, first: int, last: int) -> FloatArray:
     position = {rep: row for row, rep in enumerate(rep_ids)}
     row = transactions["rep_id"].map(position).fillna(len(rep_ids) - 1).to_numpy(dtype=np.int64)
-    column = (
-        transactions["event_timestamp"].dt.year * 12 + transactions["event_timestamp"].dt.month - 1 - first
-    ).to_numpy()
+    column = month_numbers(transactions["event_timestamp"]) - first
     inside = (column >= 0) & (column <= last - first)
     found = np.zeros((len(rep_ids), last - first + 1))
     np.add.at(found, (row[inside], column[inside]), transactions["amount_usd"].to_numpy()[inside])

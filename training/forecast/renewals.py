@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from training.forecast.drift import Level, neutral_level, track_counts
 from training.forecast.metrics import FloatArray
+from training.forecast.periods import month_numbers
 
 _LEAST_PAIRS = 20
 _PRIOR_PAIRS = 20.0
@@ -46,7 +47,7 @@ def learn_renewals(transactions: pd.DataFrame, *, month: int) -> Renewals:
         month: Number of the moment's month; months before it are over.
     """
     rows = transactions[transactions["kind"].isin(_CONTRACT_KINDS) & transactions["account_id"].notna()].copy()
-    rows["month"] = rows["event_timestamp"].dt.year * 12 + rows["event_timestamp"].dt.month - 1
+    rows["month"] = month_numbers(rows["event_timestamp"])
     rows["line"] = _lines(rows)
     term = _term(rows)
     if term == 0:

@@ -47,11 +47,11 @@ def learn_from(history: PipelineHistory, *, at: datetime, seed: int) -> tuple[pd
         )
     begun = month_start(month_number(at))
     moments = [*moments, *([begun] if begun < at else [])]
-    outcomes = history.outcomes(at)
-    if len(outcomes) < _LEAST_DECIDED:
+    n_decided = len(history.outcomes(at))
+    if n_decided < _LEAST_DECIDED:
         raise TooLittleDataError(
             f"A forecast from deals as of {at:%Y-%m-%d} needs {_LEAST_DECIDED} decided deals",
-            got=f"{len(outcomes)}",
+            got=f"{n_decided}",
             next_step="load more history",
         )
     all_moments = [*moments, at]
@@ -75,7 +75,7 @@ def learn_from(history: PipelineHistory, *, at: datetime, seed: int) -> tuple[pd
     rows = rows.join(_so_far(rows, code))
     past = rows[~is_now & is_learned[code]].reset_index(drop=True)
     now = rows[is_now].reset_index(drop=True)
-    return _with_outcomes(past, outcomes, history.booked(at)), now
+    return _with_outcomes(past, history.fates(at), history.booked(at)), now
 
 
 def _seen(deals: pd.DataFrame, moments: Sequence[datetime], counts: Sequence[int], *, at: datetime) -> pd.DataFrame:
@@ -90,9 +90,9 @@ def _seen(deals: pd.DataFrame, moments: Sequence[datetime], counts: Sequence[int
     )
 
 
-def _with_outcomes(rows: pd.DataFrame, outcomes: pd.DataFrame, booked: pd.DataFrame) -> pd.DataFrame:
+def _with_outcomes(rows: pd.DataFrame, fates: pd.DataFrame, booked: pd.DataFrame) -> pd.DataFrame:
     number, names = pd.factorize(rows["opportunity_id"])
-    decided, sold = outcomes.reindex(names), booked.reindex(names)
+    decided, sold = fates.iloc[fates.index.get_indexer(names)], booked.reindex(names)
     told = {"decided_at": decided, "booked_at": sold, "booked_usd": sold}
     rows = rows.assign(**{name: source[name].array.take(number) for name, source in told.items()})
     status = decided["status"].to_numpy()[number]
