@@ -19,6 +19,14 @@ settings.load_profile("salience")
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Send a file's tests to one process, and all files that need the small world to the same: it is made once."""
+    in_world = {item.path for item in items if "small_world" in getattr(item, "fixturenames", ())}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("small_world" if item.path in in_world else str(item.path)))
+
+
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep the user's `SALIENCE_*` settings and folders out of every test."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -144,12 +146,34 @@ def test_training_frame_keeps_the_spine_and_adds_the_catalogue(repository: Featu
     assert frame.take(list(reversed(range(frame.num_rows)))) == _training_rows(repository, "lead_score_v1", spine)
 
 
-def test_feast_leaves_the_process_environment_alone(repository: FeatureRepository) -> None:
-    repository.online("lead_score_v1", ["L1"], at=NOW)
-    from prometheus_client.values import MutexValue, ValueClass
+_ONLINE_READ = """
+import os, sys
+from datetime import datetime
+from pathlib import Path
+from common.settings import Settings
+from common.workspace import Workspace
+from features.repository import FeatureRepository
+from warehouse.store import Warehouse
 
-    assert not [name for name in os.environ if name.startswith("PROMETHEUS_")]
-    assert ValueClass is MutexValue
+settings = Settings(home=Path(sys.argv[1]))
+workspace = Workspace.of(settings, sys.argv[2])
+repository = FeatureRepository(workspace, Warehouse(workspace.warehouse), settings.online_store)
+repository.online("lead_score_v1", ["L1"], at=datetime.fromisoformat(sys.argv[3]))
+from prometheus_client.values import MutexValue, ValueClass
+
+assert not [name for name in os.environ if name.startswith("PROMETHEUS_")]
+assert ValueClass is MutexValue
+"""
+
+
+def test_feast_leaves_the_process_environment_alone(repository: FeatureRepository) -> None:
+    # In a process of its own: BentoML, once imported in this one, sets the same variables.
+    arguments = [str(repository.workspace.home), repository.workspace.name, NOW.isoformat()]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PROMETHEUS_")}
+    ran = subprocess.run(
+        [sys.executable, "-c", _ONLINE_READ, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_rows_are_computed_once_and_again_when_the_history_grew(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ def test_the_published_naive_figures_come_out(shared_data: Path) -> None:
     assert better == pytest.approx(PUBLISHED, abs=0.00006)
 
 
+@pytest.mark.slow
 def test_the_forecast_of_states_and_purposes_is_no_worse_than_seasonal_naive(shared_data: Path) -> None:
     rows = read_tourism(shared_data)
     rows["series_id"] = rows["level_1"] + "/" + rows["series_id"].str.rsplit("/", n=1).str[-1]
