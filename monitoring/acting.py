@@ -30,7 +30,8 @@ from monitoring.decisions import (
     append_decision,
     decision_log,
 )
-from monitoring.looks import Look, Parts, Progress, due_ends, keep_look, look_at, read_looks
+from monitoring.look import Look, due_ends, keep_look, read_looks
+from monitoring.looks import Parts, Progress, look_at
 from monitoring.model_page import page_of, write_model_page
 from monitoring.prometheus import write_metrics
 from monitoring.retraining import Evaluation, Facts, evaluate

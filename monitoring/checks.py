@@ -42,6 +42,11 @@ class Check:
     cost_share: float | None = None
     figures: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_a_guess(self) -> bool:
+        """Whether it is an estimate that no label can vouch for: neither moved nor free of cost, but not known."""
+        return bool(self.figures.get("is_a_guess"))
+
     def as_dict(self) -> dict[str, Any]:
         """JSON values."""
         return {**asdict(self), "state": str(self.state)}

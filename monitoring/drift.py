@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,20 +17,19 @@ import pyarrow as pa
 from common.clock import utc
 from common.errors import InputError
 from common.workspace import Workspace
-from monitoring.columns import PREDICTION, ColumnPair, Feature, as_frame, pair_columns, thinned
-from monitoring.cost import Costs, Score, estimate_costs
+from monitoring.columns import ColumnPair, Feature, as_frame, pair_columns, thinned
+from monitoring.cost import Score, estimate_costs
 from monitoring.decisions import POLICY, DecisionRecord, Recommendation, Verdict, append_decision
-from monitoring.distances import IntArray
 from monitoring.estimating import Labelled
 from monitoring.evidently_report import EvidentlyRun, run_evidently
+from monitoring.finding import find_drift
 from monitoring.page import render_page, write_json, write_text
 from monitoring.policy import FEWEST_CURRENT_ROWS, FEWEST_REFERENCE_ROWS, ColumnDrift, judge
-from monitoring.thresholds import ALL_COLUMNS, ALPHA, DRAWS, TOLERANCE, Alarm, calibrate, exact_distance
+from monitoring.sampling import choose_rows, rows_of, sampling_error, side_frame, stretch_numbers
+from monitoring.thresholds import ALPHA, DRAWS, TOLERANCE, Alarm, calibrate, exact_distance
 
 _log = logging.getLogger(__name__)
 
-# More rows of a side would add minutes to the report and nothing to its answer: a random sample stands for them.
-MOST_ROWS = 20_000
 # Evidently draws its plots of so many rows of a side; its HTML grows with them.
 EVIDENTLY_ROWS = 5_000
 
@@ -178,17 +177,17 @@ def report_drift(
     names = [*dict.fromkeys([*(feature.name for feature in features), *(() if entity is None else (entity,))])]
     tables = {"reference": reference, "current": current}
     for side, table in tables.items():
-        _frame(table[:0], columns=names, side=side)
+        side_frame(table[:0], columns=names, side=side)
     blocks = None
     if stretch is not None:
         times = as_frame(reference, columns=["as_of"], side="reference")["as_of"]
-        blocks = _blocks(times, window=reference_window, stretch=stretch)
+        blocks = stretch_numbers(times, window=reference_window, stretch=stretch)
     chosen = {
-        "reference": _choose(reference, entity=entity, seed=seed, blocks=blocks),
-        "current": _choose(current, entity=entity, seed=seed),
+        "reference": choose_rows(reference, entity=entity, seed=seed, blocks=blocks),
+        "current": choose_rows(current, entity=entity, seed=seed),
     }
     blocks = None if blocks is None else blocks[chosen["reference"]]
-    compared = [_frame(_rows_of(table, chosen[side]), columns=names, side=side) for side, table in tables.items()]
+    compared = [side_frame(rows_of(table, chosen[side]), columns=names, side=side) for side, table in tables.items()]
     pairs = pair_columns(compared[0], compared[1], features=features)
     rows = (len(compared[0]), len(compared[1]))
     enough = rows[0] >= FEWEST_REFERENCE_ROWS and rows[1] >= FEWEST_CURRENT_ROWS
@@ -206,7 +205,7 @@ def report_drift(
         run = _evidently(pairs, alarms, folder=folder, workspace=workspace, task=task, at=end, report_id=report_id)
     if progress is not None:
         progress("writing the report", 0, 1)
-    columns = _columns(pairs, alarms, importance=importance or {}, costs=costs)
+    columns = find_drift(pairs, alarms, importance=importance or {}, costs=costs)
     verdict, recommendation, reason = judge(columns, reference_rows=rows[0], current_rows=rows[1])
     record = DecisionRecord(
         report_id=report_id,
@@ -276,55 +275,6 @@ def _check_window(window: tuple[datetime, datetime]) -> tuple[datetime, datetime
     return start, end
 
 
-def _frame(table: pa.Table | pd.DataFrame, *, columns: list[str], side: str) -> pd.DataFrame:
-    present = table.column_names if isinstance(table, pa.Table) else list(table.columns)
-    return as_frame(table, columns=[*columns, PREDICTION] if PREDICTION in present else columns, side=side)
-
-
-def _blocks(as_of: pd.Series[Any], *, window: tuple[datetime, datetime] | None, stretch: timedelta) -> IntArray:
-    """Stretch of each reference row, 0 for the newest."""
-    if window is None:
-        raise InputError("Stretches are counted back from the reference window's end", field="reference_window")
-    back = (pd.Timestamp(utc(window[1])) - pd.to_datetime(as_of, utc=True)).dt.total_seconds().to_numpy()
-    return np.asarray(np.floor(back / stretch.total_seconds()), dtype=np.int64)
-
-
-def _choose(
-    table: pa.Table | pd.DataFrame, *, entity: str | None, seed: int, blocks: IntArray | None = None
-) -> IntArray:
-    """Row numbers: one random row per entity (and stretch), and at most `MOST_ROWS` of them, in their order.
-
-    Only the key is read, so that a table of millions costs little.
-    """
-    random = np.random.default_rng(seed)
-    rows = np.arange(len(table))
-    if entity is not None:
-        shuffled = random.permutation(len(table))
-        keys = as_frame(table, columns=[entity], side="given").iloc[shuffled]
-        if blocks is not None:
-            keys = keys.assign(_stretch=blocks[shuffled])
-        rows = np.sort(shuffled[~keys.duplicated().to_numpy()])
-    if len(rows) > MOST_ROWS:
-        rows = np.sort(random.choice(rows, MOST_ROWS, replace=False))
-    return rows
-
-
-def _rows_of(table: pa.Table | pd.DataFrame, rows: IntArray) -> pa.Table | pd.DataFrame:
-    if len(rows) == len(table):
-        return table
-    return table.take(pa.array(rows)) if isinstance(table, pa.Table) else table.iloc[rows]
-
-
-def sampling_error(rows: int, compared: int) -> float:
-    """How far a share among the compared rows may lie from that of all rows (95 %, at worst); 0 where all are."""
-    # One row of each entity is no sample: all entities stand in it.
-    return (
-        0.0
-        if rows <= compared or compared < MOST_ROWS
-        else 1.96 * float(np.sqrt(0.25 / compared * (1 - compared / rows)))
-    )
-
-
 def _report_id(task: str, model_version: str, end: datetime) -> str:
     version = re.sub(r"[^A-Za-z0-9._-]+", "-", model_version)
     return f"drift-{task}-{version}-{end:%Y%m%dT%H%M%SZ}"
@@ -365,91 +315,6 @@ def _as_judged(pair: ColumnPair, threshold: float, *, rings: bool) -> float:
     if (drawn > threshold) == rings:
         return threshold
     return float(np.nextafter(drawn - 2 * TOLERANCE, -np.inf)) if rings else drawn
-
-
-def _columns(
-    pairs: Sequence[ColumnPair],
-    alarms: Sequence[Alarm],
-    *,
-    importance: Mapping[str, float],
-    costs: Costs | None,
-) -> tuple[ColumnDrift, ...]:
-    """Every column's finding; drifted ones first, costliest first."""
-    of = {(alarm.column, alarm.what): alarm for alarm in alarms}
-    total = sum(importance.get(pair.name, 0.0) for pair in pairs)
-    found = []
-    for pair in pairs:
-        values, missing = of.get((pair.name, "values")), of.get((pair.name, "missing"))
-        share = importance.get(pair.name, 0.0) / total if total > 0 and pair.name != PREDICTION else None
-        finding = _finding(pair, values, missing, importance=share)
-        if costs is not None:
-            loss = costs.by_column.get(pair.name, 0.0)
-            finding = replace(finding, loss=loss, loss_share=costs.share(pair.name))
-        found.append(finding)
-    common = of.get((ALL_COLUMNS, "common"))
-    if common is not None and common.rings and not any(finding.drifted for finding in found):
-        found.append(_in_common(common, found))
-    return tuple(sorted(found, key=lambda c: (not c.drifted, -(c.loss or 0.0), -c.cost, c.p_value, c.name)))
-
-
-def _in_common(alarm: Alarm, columns: Sequence[ColumnDrift]) -> ColumnDrift:
-    """Small shifts of many columns as one finding, which costs what the costliest of them does."""
-    losses = [column for column in columns if column.loss is not None]
-    worst = max(losses, key=lambda column: column.loss or 0.0) if losses else None
-    return ColumnDrift(
-        name=ALL_COLUMNS,
-        about="No column moved beyond chance, but many moved a little.",
-        kind="common",
-        statistic=alarm.statistic,
-        typical=alarm.typical,
-        threshold=alarm.threshold,
-        p_value=alarm.p_value,
-        values_ring=True,
-        missing_reference=0.0,
-        missing_current=0.0,
-        missing_threshold=None,
-        missing_rings=False,
-        unseen=(),
-        importance=None,
-        cost=0.0,
-        loss=None if worst is None else worst.loss,
-        loss_share=None if worst is None else worst.loss_share,
-    )
-
-
-def _finding(pair: ColumnPair, values: Alarm | None, missing: Alarm | None, *, importance: float | None) -> ColumnDrift:
-    gone = pair.is_missing
-    weight = 1.0 if importance is None else importance
-    excess = max(_excess(alarm, rows=gone.size - pair.reference_rows) for alarm in (values, missing))
-    return ColumnDrift(
-        name=pair.name,
-        about=pair.about,
-        kind=pair.kind,
-        statistic=values.statistic if values is not None else None,
-        typical=values.typical if values is not None else None,
-        threshold=values.threshold if values is not None else None,
-        p_value=min((alarm.p_value for alarm in (values, missing) if alarm is not None), default=1.0),
-        values_ring=values is not None and values.rings,
-        missing_reference=_share(gone[: pair.reference_rows]),
-        missing_current=_share(gone[pair.reference_rows :]),
-        missing_threshold=missing.threshold if missing is not None else None,
-        missing_rings=missing is not None and missing.rings,
-        unseen=pair.unseen,
-        importance=importance,
-        cost=excess * weight,
-    )
-
-
-def _excess(alarm: Alarm | None, *, rows: int) -> float:
-    """How far beyond the typical a statistic lies, in units of what is allowed; 1 is the threshold."""
-    if alarm is None or alarm.statistic is None or alarm.threshold is None or alarm.typical is None:
-        return 0.0
-    allowed = max(alarm.threshold - alarm.typical, 1 / rows if alarm.what == "missing" else 1e-3)
-    return max(0.0, alarm.statistic - alarm.typical) / allowed
-
-
-def _share(flags: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> float:
-    return float(flags.mean()) if flags.size else 0.0
 
 
 def _write(report: DriftReport, pairs: Sequence[ColumnPair]) -> None:

@@ -17,7 +17,7 @@ from common.settings import Settings
 from common.workspace import Workspace
 from monitoring.columns import PREDICTION
 from monitoring.estimating import Labelled
-from monitoring.outcomes import Matured
+from monitoring.matured import Matured
 from monitoring.windows import Windows, choose_windows, history_spine, rows_within, widen_reference
 from training.batch import KEYS
 from training.frame import column_values

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from common.clock import parse_moment, utc
 from common.settings import Settings
-from common.whole_files import whole_file
 from common.workspace import Workspace
 from monitoring.checks import Check, State, unknown
 from monitoring.columns import PREDICTION
 from monitoring.drift import DriftReport, report_drift
+from monitoring.drift_checks import drift_checks
 from monitoring.estimating import estimate_quality
 from monitoring.forecasts import check_forecasts
 from monitoring.gathering import Material, gather
+from monitoring.look import Look, look_id
 from monitoring.outcomes import by_month, check_outcomes, spans
 from monitoring.pace import LENGTHS, MOST_WEEKS, check_pace, split_weeks, weekly_pace
 from monitoring.retraining import Policy
@@ -42,56 +41,6 @@ _AUC_LOSS = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """What was seen of one model at one moment.
-
-    Args:
-        look_id: Identifier; names the folder and the records.
-        task: lead, deal or forecast.
-        model: Registered model.
-        version: Version that was champion.
-        window: First and last moment of the current rows, UTC.
-        checks: What was found.
-        report: Page of the drift report; None where nothing could be compared.
-        facts: `new_labels`, `rows`, and whatever else the page and the policy need, JSON values.
-    """
-
-    look_id: str
-    task: str
-    model: str
-    version: str
-    window: tuple[datetime, datetime]
-    checks: tuple[Check, ...]
-    report: str | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def end(self) -> datetime:
-        """End of the window."""
-        return self.window[1]
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return {
-            "look_id": self.look_id,
-            "task": self.task,
-            "model": self.model,
-            "version": self.version,
-            "window": [moment.isoformat() for moment in self.window],
-            "checks": [check.as_dict() for check in self.checks],
-            "report": self.report,
-            "facts": dict(self.facts),
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Look:
-        """The look that `as_dict` described."""
-        start, end = (parse_moment(text) for text in values["window"])
-        checks = tuple(Check.from_dict(check) for check in values["checks"])
-        return cls(**{**values, "window": (start, end), "checks": checks})
-
-
-@dataclass(frozen=True, kw_only=True)
 class Parts:
     """What a look needs of the platform."""
 
@@ -102,58 +51,6 @@ class Parts:
     repository: FeatureRepository
     registry: ModelRegistry
     policy: Policy
-
-
-def looks_folder(workspace: Workspace, task: str) -> Path:
-    """Where the looks at a task's model are kept."""
-    return workspace.reports / "monitoring" / task
-
-
-def read_looks(workspace: Workspace, task: str) -> list[Look]:
-    """All looks, oldest window first."""
-    files = sorted(looks_folder(workspace, task).glob("look-*.json"))
-    looks = [Look.from_dict(json.loads(path.read_text(encoding="utf-8"))) for path in files]
-    return sorted(looks, key=lambda look: (look.end, look.look_id))
-
-
-def keep_look(workspace: Workspace, look: Look) -> Path:
-    """Write a look, whole or not at all."""
-    path = looks_folder(workspace, look.task) / f"{look.look_id}.json"
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(look.as_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    return path
-
-
-def due_ends(
-    *, now: datetime, every_days: float, newest: datetime | None, since: datetime | None = None, first: int = 1
-) -> list[datetime]:
-    """Ends of the windows that are to be looked at, oldest first: those missed after an outage too.
-
-    Windows end on a fixed grid (multiples of `every_days` from a Monday 00:00 UTC), so that a second run on the same
-    day finds nothing left to do.
-
-    Args:
-        now: The present.
-        every_days: Days between two looks.
-        newest: End of the newest window looked at; None if there is none.
-        since: Look at every window that ends at or after this moment, whatever was looked at.
-        first: How many windows to look at where none was looked at yet.
-
-    Example:
-        >>> now = datetime(2026, 1, 1, tzinfo=UTC)
-        >>> [end.date().isoformat() for end in due_ends(now=now, every_days=7, newest=None, first=2)]
-        ['2025-12-22', '2025-12-29']
-    """
-    step = timedelta(days=every_days)
-    monday = datetime(2000, 1, 3, tzinfo=UTC)
-    last = monday + (utc(now) - monday) // step * step
-    if since is not None:
-        count = max(0, (last - utc(since)) // step + 1)
-    elif newest is not None:
-        count = max(0, (last - utc(newest)) // step)
-    else:
-        count = first
-    return [last - place * step for place in range(count - 1, -1, -1)]
 
 
 def look_at(
@@ -206,11 +103,6 @@ def look_at(
     )
 
 
-def look_id(model: str, version: str, end: datetime) -> str:
-    """Identifier of the look at a version as of a moment."""
-    return f"look-{model}-{version}-{end:%Y%m%dT%H%M%SZ}"
-
-
 def drift_of(
     material: Material,
     *,
@@ -243,72 +135,6 @@ def drift_of(
         recorded=recorded,
         progress=progress,
     )
-
-
-def drift_checks(report: DriftReport) -> list[Check]:
-    """Input drift, prediction drift and missing features from a drift report."""
-    if str(report.verdict) == "CANNOT TELL":
-        names = ("input drift", "prediction drift", "missing features")
-        return [unknown(name, report.reason) for name in names]
-    shares = [column.loss_share for column in report.drifted if column.loss_share is not None]
-    cost = max(shares) if shares else None
-    broken = [column for column in report.drifted if column.feed_is_broken]
-    inputs = [column for column in report.drifted if column.name != PREDICTION]
-    state = {"RETRAIN": State.FAILS, "HOLD": State.FAILS}.get(str(report.recommendation), State.NOTICE)
-    says = report.reason
-    checks = [
-        Check(
-            name="input drift",
-            state=state if inputs else State.OK,
-            says=says if inputs else f"None of {len(report.columns)} columns moved beyond chance.",
-            cause=", ".join(column.name for column in inputs[:3]),
-            cost_share=cost,
-            figures={"columns": [_column(column) for column in report.columns[:12]], "in_all": len(report.columns)},
-        )
-    ]
-    answer = next((column for column in report.columns if column.name == PREDICTION), None)
-    if answer is None:
-        checks.append(unknown("prediction drift", "The frames hold no answers."))
-    else:
-        moved = "moved beyond chance" if answer.drifted else "are within chance"
-        distance = (
-            "" if answer.statistic is None else f" (distance {answer.statistic:.3f}, {answer.threshold:.3f} allowed)"
-        )
-        state = (State.NOTICE if state != State.FAILS else State.FAILS) if answer.drifted else State.OK
-        says = f"The answers {moved}{distance}."
-        checks.append(
-            Check(
-                name="prediction drift",
-                state=state,
-                says=says,
-                cause="answers",
-                cost_share=answer.loss_share if answer.drifted else None,
-            )
-        )
-    checks.append(_missing(report, broken))
-    return checks
-
-
-def _missing(report: DriftReport, broken: Sequence[Any]) -> Check:
-    gone = [column for column in report.columns if column.missing_rings]
-    table = [
-        {"column": c.name, "before": c.missing_reference, "now": c.missing_current}
-        for c in sorted(report.columns, key=lambda c: -(c.missing_current - c.missing_reference))[:8]
-    ]
-    if broken:
-        says = f"Most values went missing in {', '.join(column.name for column in broken[:5])}."
-        cause = ", ".join(column.name for column in broken[:3])
-        return Check(name="missing features", state=State.FAILS, says=says, cause=cause, figures={"columns": table})
-    if gone:
-        says = f"The share of missing values changed in {', '.join(column.name for column in gone[:5])}."
-        cause = ", ".join(column.name for column in gone[:3])
-        return Check(name="missing features", state=State.NOTICE, says=says, cause=cause, figures={"columns": table})
-    return Check(name="missing features", state=State.OK, says="Nothing went missing.", figures={"columns": table})
-
-
-def _column(column: Any) -> dict[str, Any]:
-    names = ("name", "statistic", "threshold", "p_value", "drifted", "loss", "loss_share", "importance")
-    return {name: getattr(column, name) for name in names}
 
 
 def _estimated(parts: Parts, material: Material) -> Check:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from pathlib import Path
@@ -27,51 +26,24 @@ from monitoring.decisions import (
     Step,
     decision_log,
 )
-from monitoring.looks import Look, Parts, read_looks
+from monitoring.look import Look, read_looks
+from monitoring.looks import Parts
 from monitoring.quality_plot import plot_months, plot_states
+from monitoring.standing import Standing, standing
 from training.promotion import promotion_log
 
 _MOST_STEPS = 30
 _SHOWN_LOOKS = 26
 _MARKS = {State.OK: "good", State.NOTICE: "unsure", State.FAILS: "bad", State.UNKNOWN: "soft"}
 _WORDS = {State.OK: "ok", State.NOTICE: "moved, costs nothing", State.FAILS: "fails", State.UNKNOWN: "cannot tell"}
-_HEADLINES = {
-    "RETRAIN": ("Retrain", "bad"),
-    "ROLLBACK": ("Roll back", "bad"),
-    "HOLD": ("Hold", "unsure"),
-    "IGNORE": ("Nothing to do", "good"),
-}
 _STYLE = """
 .first{display:grid;grid-template-columns:max-content 1fr;gap:.35rem 1rem;margin:0 0 1rem}.first dt{color:var(--soft)}.first dd{margin:0;overflow-wrap:anywhere}
 pre{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.6rem;overflow-x:auto;margin:.25rem 0;font-size:.85rem;white-space:pre-wrap;overflow-wrap:anywhere}
 .chain td:first-child{white-space:nowrap}
+.states{display:flex;gap:3px}.states i{flex:1;height:1.4rem;border-radius:.2rem}.dates{display:flex;justify-content:space-between;white-space:nowrap}
+.months{overflow-x:auto}.months svg{min-width:34rem}
 @media(max-width:40rem){.first{grid-template-columns:1fr;gap:0}.first dd{margin-bottom:.5rem}}
 """  # noqa: E501 (style sheet, one rule group a line)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Standing:
-    """What the first screen says.
-
-    Args:
-        headline: Two or three words.
-        mark: Colour of it.
-        wrong: Is anything wrong, in a sentence.
-        since: Since when.
-        cost: What it costs.
-        recommended: What the policy says, and why.
-        decided: What was decided or done last.
-        commands: What to type, if anything.
-    """
-
-    headline: str
-    mark: str
-    wrong: str
-    since: str
-    cost: str
-    recommended: str
-    decided: str
-    commands: tuple[str, ...]
 
 
 def page_of(workspace: Workspace, task: str) -> Path:
@@ -126,113 +98,6 @@ def render(
         _links(newest, folder),
     ]
     return page("".join(parts), title=f"{newest.model}: what should I do?", style=_STYLE)
-
-
-def standing(
-    looks: Sequence[Look], steps: Sequence[Step], promotions: Sequence[Mapping[str, Any]], *, source: str
-) -> Standing:
-    """The first screen's answers."""
-    newest = looks[-1]
-    failing = [check for check in newest.checks if check.state == State.FAILS]
-    noticed = [check for check in newest.checks if check.state == State.NOTICE]
-    record = _last(steps, newest.look_id, EVALUATION)
-    persons = _last(steps, newest.look_id, DECISION)
-    trained = next(
-        (step for step in reversed(steps) if step.step == RETRAINING and step.report_id == newest.look_id), None
-    )
-    decision = str(record["decision"]) if record else "HOLD"
-    headline, mark = _HEADLINES[decision]
-    if persons:
-        headline, mark = f"{persons['decision'].capitalize()}, decided", "good"
-    if trained:
-        headline, mark = (
-            ("Retrained", "good") if trained.record["promoted"] else ("Hold: challenger kept out", "unsure")
-        )
-    return Standing(
-        headline=headline,
-        mark=mark,
-        wrong=_wrong(failing, noticed, newest),
-        since=_since(looks, failing, noticed),
-        cost=_cost(failing, noticed),
-        recommended="not evaluated yet" if record is None else f"{decision}. {record['reason']}",
-        decided=_decided(newest, persons, trained, record, promotions),
-        commands=() if trained or persons else _commands(decision, newest, source),
-    )
-
-
-def _wrong(failing: Sequence[Check], noticed: Sequence[Check], look: Look) -> str:
-    if failing:
-        worst = max(failing, key=lambda check: check.cost_share or 0.0)
-        return f"Yes: {', '.join(check.name for check in failing)}. {worst.says}"
-    unknown = [check.name for check in look.checks if check.state == State.UNKNOWN]
-    blind = f" Not known: {', '.join(unknown)}." if unknown else ""
-    if noticed:
-        return (
-            f"No. {', '.join(check.name for check in noticed).capitalize()} moved, which costs next to nothing.{blind}"
-        )
-    return f"No. Nothing moved beyond chance.{blind}"
-
-
-def _since(looks: Sequence[Look], failing: Sequence[Check], noticed: Sequence[Check]) -> str:
-    """End of the first window of the unbroken run of looks with the newest one's worst finding."""
-    names = {check.name for check in failing or noticed}
-    if not names:
-        return "–"
-    wanted = {State.FAILS} if failing else {State.FAILS, State.NOTICE}
-    first = looks[-1]
-    for look in reversed(looks):
-        if not any(check.name in names and check.state in wanted for check in look.checks):
-            break
-        first = look
-    count = sum(look.end >= first.end for look in looks)
-    return f"the window until {first.end:%Y-%m-%d}, {count} look{'s' if count > 1 else ''}"
-
-
-def _cost(failing: Sequence[Check], noticed: Sequence[Check]) -> str:
-    costs = [check.cost_share for check in failing or noticed if check.cost_share is not None]
-    if not (failing or noticed):
-        return "nothing"
-    if not costs:
-        return "not known"
-    return f"{max(costs):.0%} of what the model is worth (its log-loss below the base rate's)"
-
-
-def _decided(
-    look: Look,
-    persons: Mapping[str, Any] | None,
-    trained: Step | None,
-    record: Mapping[str, Any] | None,
-    promotions: Sequence[Mapping[str, Any]],
-) -> str:
-    if trained is not None:
-        what = "promoted" if trained.record["promoted"] else "kept out"
-        at, version = trained.at[:16].replace("T", " "), trained.record["version"]
-        return f"Retrained {at}: version {version} {what}. {trained.record['reason']}"
-    if persons is not None:
-        return f"{persons['decision']} by {persons['decided_by']}, {persons['decided_at'][:10]}: {persons['reason']}"
-    if record is not None:
-        last = promotions[-1] if promotions else None
-        since = f"; version {look.version} answers" + (f" since {last['at'][:10]}" if last and last["promoted"] else "")
-        return f"{record['decision']} by the policy, {record['decided_at'][:16].replace('T', ' ')} UTC{since}"
-    return "nothing yet"
-
-
-def _commands(decision: str, look: Look, source: str) -> tuple[str, ...]:
-    tail = f"--model {look.task} --source {source}"
-    if decision == "RETRAIN":
-        return (
-            f'salience decide RETRAIN {tail} --because "the policy says so"',
-            f'salience decide IGNORE {tail} --because "…"',
-        )
-    if decision == "ROLLBACK":
-        return (f'salience decide ROLLBACK {tail} --because "…"', f'salience decide HOLD {tail} --because "…"')
-    if decision == "HOLD":
-        return (f'salience decide HOLD {tail} --because "…"', f'salience decide RETRAIN {tail} --because "…"')
-    return ()
-
-
-def _last(steps: Sequence[Step], look_id: str, kind: str) -> Mapping[str, Any] | None:
-    return next((s.record for s in reversed(steps) if s.report_id == look_id and s.step == kind), None)
 
 
 def _first_screen(look: Look, said: Standing) -> str:
@@ -313,7 +178,7 @@ def _checks(look: Look) -> str:
     rows = [
         (
             f"<b>{escape(check.name)}</b>",
-            f'<span class="{_MARKS[check.state]}">{_WORDS[check.state]}</span>',
+            f'<span class="{_MARKS[check.state]}">{"a guess" if check.is_a_guess else _WORDS[check.state]}</span>',
             "" if check.cost_share is None else f"{check.cost_share:.1%}",
             escape(check.says),
         )

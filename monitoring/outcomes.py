@@ -4,13 +4,13 @@ The newest window whose labels are all mature is judged twice. Beside the mature
 learn from: outcome rate, residual and regret with thresholds that are resampled like those of the inputs. And by the
 answers themselves: if they are right, outcomes lie around them by chance alone, however bad the rows before were too (a
 world that changed right after the training leaves no good ones). Chance is what drawing outcomes from the answers
-does, widened by how much more than that weeks differ.
+does, widened by how much more than that weeks differ. So are the newest thirteen weeks: a level that is off by a third
+costs a sixth of what a lead model is worth, and a single week of three hundred leads does not show it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from monitoring.checks import Check, State, unknown
 from monitoring.columns import pair_columns
 from monitoring.cost import regret_rows
+from monitoring.matured import FEWEST_OUTCOMES, FEWEST_ROWS, Matured, too_few
+from monitoring.promise import Span, longer_span, span_of
 from monitoring.thresholds import calibrate
 from training.calibration import log_loss_rows
 from training.evaluation import evaluate
@@ -32,11 +34,8 @@ Vector = NDArray[np.float64]
 # Half of what input drift (`monitoring.thresholds.ALPHA`) and the pace (`monitoring.pace.ALPHA`) leave of the 5 %; the
 # promise below takes the other half.
 ALPHA_OUTCOMES = 0.01
-# Normal quantile of 0.25 % in each tail of the residual, and chi-squared quantile (two degrees) of 0.5 % above.
-_Z_RESIDUAL, _CHI_SQUARED = 2.807, 10.597
-_FEWEST_STRETCHES = 8
-FEWEST_ROWS = 50
-FEWEST_OUTCOMES = 10
+# Of it for each of the two tests of the promise, shared by the spans that are looked at.
+_ALPHA_PROMISE = ALPHA_OUTCOMES / 2
 _MOST_GROUPS = 12
 _Z_SEGMENT = 3.5
 _COMPARED = (
@@ -44,43 +43,6 @@ _COMPARED = (
     ("residual", "float", "Outcome less the answer."),
     ("regret", "float", "Log-loss beyond what the answer promised."),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Matured:
-    """Rows with mature labels that the model did not learn from, oldest first.
-
-    Args:
-        as_of: Moment of each row, UTC.
-        entity: Lead or deal of each row.
-        label: 0 or 1.
-        probability: What the model answered.
-        groups: Category features of the same rows, by name, for the look at segments.
-    """
-
-    as_of: NDArray[np.datetime64]
-    entity: NDArray[np.object_]
-    label: Vector
-    probability: Vector
-    groups: dict[str, NDArray[np.object_]]
-
-    def rows(self, chosen: NDArray[np.bool_]) -> Matured:
-        """Some of them."""
-        return Matured(
-            as_of=self.as_of[chosen],
-            entity=self.entity[chosen],
-            label=self.label[chosen],
-            probability=self.probability[chosen],
-            groups={name: values[chosen] for name, values in self.groups.items()},
-        )
-
-    def one_each(self, *, seed: int) -> Matured:
-        """One random row of each entity: rows of one thing share its outcome."""
-        order = np.random.default_rng(seed).permutation(len(self.label))
-        _, first = np.unique(self.entity[order].astype(str), return_index=True)
-        chosen = np.zeros(len(self.label), dtype=np.bool_)
-        chosen[order[first]] = True
-        return self.rows(chosen)
 
 
 def check_outcomes(
@@ -105,104 +67,39 @@ def check_outcomes(
     """
     start = np.datetime64(newest_from.replace(tzinfo=None), "us")
     newest, before = (matured.rows(chosen) for chosen in (matured.as_of > start, matured.as_of <= start))
-    if _too_few(newest) is not None:
+    if too_few(newest) is not None:
         # A young model has few mature rows: all of them are the newest window, then.
         newest, before = matured, matured.rows(np.zeros(len(matured.label), dtype=np.bool_))
-    refusal = _too_few(newest)
+    refusal = too_few(newest)
     if refusal is not None:
         return [unknown(name, refusal) for name in ("label drift", "real quality", "calibration", "segments")]
-    now, past = newest.one_each(seed=seed), _one_each_per_stretch(before, start, length, seed=seed)
-    blocks = _stretch_of(past.as_of, start, length)
+    span = span_of(newest, before, start, length, seed=seed)
     # Without rows to compare with, the answers themselves are what the outcomes are held to.
-    rung = set() if _too_few(past) is not None else _rung(past, now, blocks, seed=seed)
-    promise = promised(now, past, blocks)
-    advantage = worth if worth is not None and worth > 0 else _advantage(past if len(past.label) else now)
-    lost = "regret" in rung or promise.evidence > _CHI_SQUARED
-    quality = _quality(past, now, promise, advantage, rings=lost, least_share=least_share)
-    apart = "residual" in rung or abs(promise.residual) > _Z_RESIDUAL
+    rung = set() if too_few(span.past) is not None else _rung(span.past, span.now, span.blocks, seed=seed)
+    longer = longer_span(matured, start, length, seed=seed)
+    alpha = _ALPHA_PROMISE / (1 if longer is None else 2)
+    lost = "regret" in rung or span.promise.is_broken(alpha)
+    apart = "residual" in rung or span.promise.is_off(alpha)
+    shown = span
+    if longer is not None and (longer.promise.is_broken(alpha) or longer.promise.is_off(alpha)):
+        lost, apart = lost or longer.promise.is_broken(alpha), apart or longer.promise.is_off(alpha)
+        # What is known from more rows is known better, unless it is the newest window alone that broke.
+        shown = max((span, longer), key=lambda each: each.promise.evidence)
+    advantage = worth
+    if worth is None or worth <= 0:
+        advantage = _advantage(span.past if len(span.past.label) else span.now)
+    quality = _quality(shown, advantage, rings=lost, least_share=least_share)
     return [
-        _label_drift(past, now, quality, rings="outcome" in rung),
+        _label_drift(span.past, span.now, quality, rings="outcome" in rung),
         quality,
-        _calibration(now, advantage, rings=apart, least_share=least_share),
+        _calibration(shown.now, advantage, shown.words, rings=apart, least_share=least_share),
         check_segments(newest, seed=seed),
     ]
-
-
-@dataclass(frozen=True)
-class Promise:
-    """How far outcomes lie from what the answers promise.
-
-    Args:
-        residual: Sum of outcome less answer, in standard errors; above 0 more came than was expected.
-        lost: Log-loss a row that answers brought to these outcomes (slope and intercept) would have saved, less what
-            fitting two numbers saves by chance; >= 0. A model that is right loses nothing, too high or too low does.
-        evidence: Likelihood ratio of that, chi-squared with two degrees of freedom if the answers are right.
-        spread: How much more than independent outcomes stretches differ, >= 1; both tests are widened by it.
-    """
-
-    residual: float
-    lost: float
-    evidence: float
-    spread: float
-
-
-def promised(now: Matured, past: Matured, blocks: NDArray[np.int64]) -> Promise:
-    """Outcomes of a window against its own answers."""
-    from training.calibration import fit_calibration, logit
-
-    p = np.clip(now.probability, 1e-6, 1 - 1e-6)
-    spread, rows = _spread(past, blocks), len(p)
-    residual = float((now.label - p).sum()) / np.sqrt(spread * float((p * (1 - p)).sum()))
-    brought = fit_calibration("platt", logit(p), now.label).apply(logit(p))
-    saved = float((log_loss_rows(now.label, p) - log_loss_rows(now.label, brought)).sum())
-    return Promise(
-        residual=float(residual),
-        lost=max(0.0, saved - spread) / rows,
-        evidence=max(0.0, 2 * saved / spread),
-        spread=spread,
-    )
-
-
-def _spread(past: Matured, blocks: NDArray[np.int64]) -> float:
-    """Variance of the stretches' standardised residuals around their own mean, at least 1."""
-    scores = []
-    for block in np.unique(blocks):
-        p = past.probability[blocks == block]
-        variance = float((p * (1 - p)).sum())
-        if variance > 1:
-            scores.append(float((past.label[blocks == block] - p).sum()) / np.sqrt(variance))
-    return max(1.0, float(np.var(scores, ddof=1))) if len(scores) >= _FEWEST_STRETCHES else 1.0
 
 
 def _advantage(past: Matured) -> float:
     base = float(log_loss_rows(past.label, np.full(len(past.label), past.label.mean())).mean())
     return max(base - float(log_loss_rows(past.label, past.probability).mean()), 1e-9)
-
-
-def _too_few(rows: Matured) -> str | None:
-    positives = int(rows.label.sum())
-    fewest = min(positives, len(rows.label) - positives)
-    if len(rows.label) < FEWEST_ROWS or fewest < FEWEST_OUTCOMES:
-        return (
-            f"{len(rows.label)} rows it has not learned from have mature labels, {positives} of them with the outcome; "
-            f"{FEWEST_ROWS} rows and {FEWEST_OUTCOMES} of each kind are needed."
-        )
-    return None
-
-
-def _stretch_of(as_of: NDArray[np.datetime64], end: np.datetime64, length: timedelta) -> NDArray[np.int64]:
-    back = (end - as_of.astype("datetime64[us]")).astype(np.int64) / 1e6
-    return np.asarray(np.floor(back / length.total_seconds()), dtype=np.int64)
-
-
-def _one_each_per_stretch(rows: Matured, end: np.datetime64, length: timedelta, *, seed: int) -> Matured:
-    stretch = _stretch_of(rows.as_of, end, length)
-    order = np.random.default_rng(seed).permutation(len(rows.label))
-    names = np.char.add(rows.entity[order].astype(str), np.char.add("/", stretch[order].astype(str)))
-    _, first = np.unique(names, return_index=True)
-    chosen = np.zeros(len(rows.label), dtype=np.bool_)
-    chosen[order[first]] = True
-    return rows.rows(chosen)
 
 
 def _rung(past: Matured, now: Matured, blocks: NDArray[np.int64], *, seed: int) -> set[str]:
@@ -233,16 +130,15 @@ def _label_drift(past: Matured, now: Matured, quality: Check, *, rings: bool) ->
     return Check(name="label drift", state=state, says=says, cause="outcome rate", figures=figures)
 
 
-def _quality(
-    past: Matured, now: Matured, promise: Promise, advantage: float, *, rings: bool, least_share: float
-) -> Check:
+def _quality(span: Span, advantage: float, *, rings: bool, least_share: float) -> Check:
     """Log-loss that answers brought to the outcomes would save: fails if beyond chance and enough to matter."""
+    past, now, promise = span.past, span.now, span.promise
     share = promise.lost / advantage
     figures = _figures(now, seed=0)
-    if _too_few(past) is None:
+    if too_few(past) is None:
         figures |= {f"{name}_before": value for name, value in _figures(past, seed=0).items()}
     before = f" ({figures['auc_before']:.3f} before)" if "auc_before" in figures else ""
-    said = f"AUC {figures['auc']:.3f}{before}, log-loss {figures['log_loss']:.4f}"
+    said = f"{span.words}AUC {figures['auc']:.3f}{before}, log-loss {figures['log_loss']:.4f}"
     figures |= {"lost": promise.lost, "evidence": promise.evidence, "spread": promise.spread}
     if rings and share >= least_share:
         says = f"{said}: it loses {promise.lost:.4f} a row to wrong answers, {min(share, 1.0):.0%} of what it is worth."
@@ -265,7 +161,7 @@ def _figures(rows: Matured, *, seed: int) -> dict[str, float]:
     return {name: value for name, value in figures.items() if np.isfinite(value)}
 
 
-def _calibration(now: Matured, advantage: float, *, rings: bool, least_share: float) -> Check:
+def _calibration(now: Matured, advantage: float, words: str, *, rings: bool, least_share: float) -> Check:
     """Mean answer against outcome rate, and what shifting all answers alike would save."""
     from training.calibration import fit_calibration, logit
 
@@ -277,7 +173,7 @@ def _calibration(now: Matured, advantage: float, *, rings: bool, least_share: fl
     )
     share = min(1.0, max(0.0, saved) / advantage)
     says = (
-        f"Expected {now.probability.mean():.1%}, came {now.label.mean():.1%}; "
+        f"{words}Expected {now.probability.mean():.1%}, came {now.label.mean():.1%}; "
         f"shifting all answers alike would save {share:.0%} of what the model is worth."
     )
     state = State.OK

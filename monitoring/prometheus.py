@@ -9,7 +9,8 @@ from common.whole_files import whole_file
 from common.workspace import Workspace
 from monitoring.checks import State
 from monitoring.decisions import EVALUATION, RETRAINING, DecisionRecord, Recommendation, decision_log
-from monitoring.looks import TASKS, Look, read_looks
+from monitoring.look import Look, read_looks
+from monitoring.looks import TASKS
 
 _VALUES = {State.UNKNOWN: -1, State.OK: 0, State.NOTICE: 1, State.FAILS: 2}
 _HELP = {

@@ -1,4 +1,4 @@
-"""The page's two drawings, inline SVG that follows its colours: looks in a row, and quality month by month."""
+"""The page's two drawings in its colours: looks in a row, and quality month by month."""
 
 from __future__ import annotations
 
@@ -7,38 +7,37 @@ from html import escape
 from typing import Any
 
 from monitoring.checks import State
-from monitoring.looks import Look
+from monitoring.look import Look
 
 _WIDTH, _HEIGHT, _LEFT, _BASE = 640, 190, 40, 150
 _COLOURS = {State.FAILS: "--bad", State.NOTICE: "--unsure", State.OK: "--good", State.UNKNOWN: "--line"}
+# Widest square of a look, and looks from which on there is room for the newest one's date.
+_SQUARE_REM, _FEWEST_FOR_LAST = 2.5, 5
 _RANK = (State.FAILS, State.NOTICE, State.UNKNOWN, State.OK)
 
 
 def plot_states(looks: Sequence[Look]) -> str:
     """A square per look, coloured by its worst check; unknown ones hide nothing that is known to be wrong."""
-    size = min(40, _WIDTH // max(len(looks), 1))
-    parts = []
-    for place, look in enumerate(looks):
-        states = {check.state for check in look.checks}
-        worst = next(state for state in _RANK if state in states or state == State.OK)
-        if worst == State.UNKNOWN and State.OK in states:
-            worst = State.OK
-        title = f"until {look.end:%Y-%m-%d}, version {look.version}: " + (
-            ", ".join(check.name for check in look.checks if check.state == worst) if worst != State.OK else "ok"
-        )
-        parts.append(
-            f'<rect x="{place * size}" y="0" width="{size - 3}" height="22" rx="3" style="fill:var({_COLOURS[worst]})">'
-            f"<title>{escape(title)}</title></rect>"
-        )
-    first, last = looks[0].end, looks[-1].end
-    parts.append(f'<text x="0" y="38" font-size="11">until {first:%Y-%m-%d}</text>')
-    if len(looks) > 5:
-        x = len(looks) * size
-        parts.append(f'<text x="{x}" y="38" font-size="11" text-anchor="end">{last:%Y-%m-%d}</text>')
+    squares = "".join(_square(look) for look in looks)
+    dates = f"<span>until {looks[0].end:%Y-%m-%d}</span>"
+    if len(looks) > _FEWEST_FOR_LAST:
+        dates += f"<span>{looks[-1].end:%Y-%m-%d}</span>"
     return (
-        f'<svg viewBox="0 0 {_WIDTH} 42" role="img" aria-label="State of each look">{"".join(parts)}</svg>'
-        "<p class=soft>Green: ok. Amber: moved, costs next to nothing. Red: fails.</p>"
+        f'<div style="max-width:{_SQUARE_REM * len(looks):g}rem"><div class=states role=img '
+        f'aria-label="State of each look">{squares}</div></div>'
+        f'<div class="dates soft" style="max-width:{_SQUARE_REM * len(looks):g}rem">{dates}</div>'
+        "<p class=soft>Green: ok. Amber: moved, costs next to nothing, or a guess. Red: fails.</p>"
     )
+
+
+def _square(look: Look) -> str:
+    states = {check.state for check in look.checks}
+    worst = next(state for state in _RANK if state in states or state == State.OK)
+    if worst == State.UNKNOWN and State.OK in states:
+        worst = State.OK
+    names = ", ".join(check.name for check in look.checks if check.state == worst) if worst != State.OK else "ok"
+    title = escape(f"until {look.end:%Y-%m-%d}, version {look.version}: {names}", quote=True)
+    return f'<i style="background:var({_COLOURS[worst]})" title="{title}"></i>'
 
 
 def plot_months(months: Sequence[Mapping[str, Any]], estimated: Mapping[str, Any]) -> str:
@@ -76,4 +75,5 @@ def plot_months(months: Sequence[Mapping[str, Any]], estimated: Mapping[str, Any
             f'<text x="{x:.1f}" y="{_BASE + 18}" font-size="10" text-anchor="middle">{escape(name)}</text>'
         )
     label = "AUC by month of scoring, with 95 % intervals; last the estimate before labels"
-    return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    drawn = f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    return f"<div class=months>{drawn}</div>"

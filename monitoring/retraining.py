@@ -181,6 +181,9 @@ def _decide(
         return Recommendation.HOLD, f"Too little to tell: {why}", ()
     if not failing:
         noticed = [check for check in looks[-1] if check.state == State.NOTICE]
+        if noticed and all(check.is_a_guess for check in noticed):
+            return Recommendation.IGNORE, f"Nothing that is known costs anything. A guess: {noticed[0].says}", ()
+        noticed = [check for check in noticed if not check.is_a_guess]
         if noticed:
             return Recommendation.IGNORE, f"It costs next to nothing: {noticed[0].says}", ()
         return Recommendation.IGNORE, "Nothing moved beyond chance and the ordinary difference between weeks.", ()

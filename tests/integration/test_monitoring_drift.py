@@ -15,7 +15,8 @@ import pytest
 from common.errors import ContractError, InputError
 from common.workspace import Workspace
 from monitoring.decisions import read_decisions
-from monitoring.drift import MOST_ROWS, DriftReport, report_drift
+from monitoring.drift import DriftReport, report_drift
+from monitoring.sampling import MOST_ROWS
 
 WINDOW = (datetime(2025, 3, 3, tzinfo=UTC), datetime(2025, 3, 31, tzinfo=UTC))
 FEATURES = [

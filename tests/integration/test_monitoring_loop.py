@@ -25,10 +25,13 @@ from monitoring.checks import State
 from monitoring.decisions import DECISION, EVALUATION, RETRAINING, decide, decision_log, read_decisions
 from monitoring.decisions import Recommendation as Decision
 from monitoring.drift import report_drift
+from monitoring.drift_checks import drift_checks
 from monitoring.estimating import Labelled
-from monitoring.looks import Look, Parts, drift_checks, keep_look, read_looks
+from monitoring.look import Look, keep_look, read_looks
+from monitoring.looks import Parts
 from monitoring.model_page import page_of, write_model_page
 from monitoring.prometheus import metrics_file
+from monitoring.recalibrating import offer_recalibrated
 from monitoring.retraining import Policy, RetrainPolicy
 from training.bundle import REFERENCE_FILE
 from training.lead import train_lead
@@ -203,6 +206,7 @@ def test_drift_that_costs_nothing_ends_in_a_recorded_ignore(changed_world: Small
     assert read_decisions(world.workspace)[-1] == acted.record
 
 
+@pytest.mark.slow
 def test_a_persons_word_stands_for_the_same_cause(small_world: SmallWorld, tmp_path: Path) -> None:
     world = copy_of(small_world, tmp_path / "copy")
     age_champion(world, "lead")
@@ -220,6 +224,7 @@ def test_a_persons_word_stands_for_the_same_cause(small_world: SmallWorld, tmp_p
         assert later.record.decision == Decision.RETRAIN
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_before_its_record_is_finished_by_the_next(
     small_world: SmallWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +243,41 @@ def test_a_run_that_was_killed_before_its_record_is_finished_by_the_next(
     assert len(read_looks(world.workspace, "deal")) == 1
     assert len(read_decisions(world.workspace)) == 1
     assert found[0].is_new
+
+
+def test_where_retraining_does_not_help_the_champion_is_recalibrated_and_judged_by_the_same_gate(
+    small_world: SmallWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitoring.recalibrating.JUDGING_OUTCOMES", 12)
+    monkeypatch.setattr("monitoring.recalibrating.LEARNED_OUTCOMES", 12)
+    world = copy_of(small_world, tmp_path / "copy")
+    old = age_champion(world, "lead")
+    parts = parts_of(world)
+    look = watch(parts, task="lead", now=world.now)[-1].look
+    before = Scorer.load(world.registry.champion(look.model).bundle).manifest  # type: ignore[union-attr]
+
+    outcome = offer_recalibrated(parts, task="lead", look_id=look.look_id, at=world.now)
+    assert outcome is not None
+    assert outcome["promoted"], outcome["reason"]
+    champion = world.registry.champion(look.model)
+    assert champion is not None
+    assert champion.version == outcome["version"] != old
+    after = Scorer.load(champion.bundle).manifest
+    assert after.trained_until > before.trained_until
+    assert [entry.name for entry in after.features] == [entry.name for entry in before.features]
+    assert after.metrics["log_loss"] < after.baselines["const"]["log_loss"]
+    sample = pq.read_table(champion.bundle / REFERENCE_FILE)
+    scorer = Scorer.load(champion.bundle)
+    columns = {name: sample[name].to_pylist() for name in after.feature_names}
+    assert np.allclose(scorer.label_probability(scorer.encode(columns)), sample["probability"].to_numpy())
+    steps = list(decision_log(world.workspace).steps(report_id=look.look_id, step=RETRAINING))
+    assert steps[-1].record["version"] == outcome["version"]
+    assert f"version {old} recalibrated" in steps[-1].record["reason"]
+
+    # What is right by now is not replaced again, and that is recorded as HOLD; a deal has no one level.
+    again = offer_recalibrated(parts, task="lead", look_id=look.look_id, at=world.now)
+    assert again is None or not again["promoted"]
+    assert offer_recalibrated(parts, task="deal", look_id=None, at=world.now) is None
 
 
 @pytest.mark.slow

@@ -22,9 +22,10 @@ from monitoring.decisions import (
     Verdict,
     append_decision,
 )
-from monitoring.looks import Look, keep_look, read_looks
-from monitoring.model_page import render, standing
+from monitoring.look import Look, keep_look, read_looks
+from monitoring.model_page import render
 from monitoring.prometheus import render_metrics
+from monitoring.standing import standing
 
 NOW = datetime(2025, 6, 2, tzinfo=UTC)
 FAILING = Check(
@@ -136,3 +137,24 @@ def test_unicode_and_a_missing_evaluation_are_shown(tmp_path: Path) -> None:
     page = render([odd], [], [], folder=tmp_path, source="demo")
     assert "Größe &amp; „Menge“ &lt;b&gt;" in page
     assert "not evaluated yet" in page
+
+
+def test_an_estimate_that_nothing_vouches_for_is_no_all_clear_on_the_first_screen() -> None:
+    """The method cannot know (issue 9, Shows 3): the first screen says so, and prices nothing."""
+    guess = Check(
+        name="estimated quality", state=State.NOTICE, cause="expected AUC", figures={"is_a_guess": True},
+        says="Expected AUC 0.49. It is a guess: 99% of the rows have values of rate that no labelled row has.",
+    )  # fmt: skip
+    looks = [look(0, FINE), look(1, FINE, guess)]
+    said = standing(looks, [step(looks[-1], EVALUATION, decision="IGNORE")], [], source="demo")
+    assert said.headline == "Wait: not known yet"
+    assert said.mark == "unsure"
+    assert said.wrong.startswith("Not that is known.")
+    assert "cannot be known yet" in said.wrong
+    assert "99% of the rows" in said.wrong
+    assert said.cost == "not known"
+    page = render(looks, [], [], folder=Path(), source="demo")
+    assert "a guess</span>" in page
+    failing = standing([look(0, FAILING, guess)], [], [], source="demo")
+    assert failing.wrong.startswith("Yes: real quality.")
+    assert "cannot be known yet" in failing.wrong

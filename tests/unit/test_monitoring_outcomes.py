@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from monitoring.checks import State
-from monitoring.outcomes import Matured, by_month, check_outcomes
+from monitoring.matured import Matured
+from monitoring.outcomes import by_month, check_outcomes
 
 END = datetime(2025, 6, 2, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -94,3 +95,15 @@ def test_months_show_what_is_mature_and_never_count_the_unknown() -> None:
     assert april["mature"] == april["rows"]
     chosen = rows.as_of.astype("datetime64[M]") == np.datetime64("2025-04")
     assert april["came"] == pytest.approx(rows.label[chosen].mean())
+
+
+def test_a_level_that_one_week_cannot_show_is_seen_over_the_newest_quarter() -> None:
+    """Log-odds off by 0.4 on 90 things a week: a week's residual is some one standard error."""
+    off = [matured(seed=seed, a_week=90, weeks=40) for seed in (11, 12, 13)]
+    for rows in off:
+        recent = rows.as_of > np.datetime64("2025-03-03")
+        told = np.where(recent, 1 / (1 + np.exp(-(np.log(rows.probability / (1 - rows.probability)) + 0.5))), 0)
+        found = checks(Matured(**{**vars(rows), "probability": np.where(recent, told, rows.probability)}), worth=0.1)
+        assert found["calibration"].state == State.FAILS
+        assert "newest 91 days" in found["calibration"].says
+        assert "newest 91 days" in found["real quality"].says

@@ -11,7 +11,7 @@ from common.errors import InputError, NotFoundError
 from common.workspace import Workspace
 from monitoring.checks import Check, State
 from monitoring.decisions import Recommendation
-from monitoring.looks import due_ends
+from monitoring.look import due_ends
 from monitoring.retraining import DEFAULT_FILE, Facts, Policy, evaluate, policy_of, read_policy
 
 NOW = datetime(2025, 6, 2, tzinfo=UTC)
@@ -138,3 +138,14 @@ def test_windows_missed_in_an_outage_are_due_and_those_looked_at_are_not(newest,
     for now in (MONDAY, MONDAY + timedelta(days=6, hours=23)):
         found = due_ends(now=now, every_days=7, newest=newest, since=since, first=3)
         assert found == [MONDAY - timedelta(days=days) for days in days_back]
+
+
+def test_a_guess_is_told_as_one_and_never_priced_at_nothing() -> None:
+    guess = Check(name="estimated quality", state=State.NOTICE, says="It is a guess.", figures={"is_a_guess": True})
+    drifted = Check(name="input drift", state=State.NOTICE, says="3 of 50 columns moved.", cost_share=0.001)
+    fine = Check(name="input drift", state=State.OK, says="fine")
+    facts = Facts(now=datetime(2025, 6, 2, tzinfo=UTC))
+    alone = evaluate([[fine, guess]], facts, Policy())
+    assert (alone.verdict, alone.decision) == ("DRIFT", "IGNORE")
+    assert alone.reason == "Nothing that is known costs anything. A guess: It is a guess."
+    assert evaluate([[guess, drifted]], facts, Policy()).reason == "It costs next to nothing: 3 of 50 columns moved."
