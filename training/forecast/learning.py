@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -158,7 +159,13 @@ def learn_pipeline(
     snapshots, deals = learn_from(history, at=at, seed=seed)
     outcomes = len(history.outcomes(at))
     table = learn_conversion(snapshots)
-    model = learn_origin_model(snapshots, table, seed=seed) if outcomes >= LEAST_OUTCOMES else None
+    # Fits take most of the time and need no Python: what does not wait for them is learned meanwhile.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        fitted = pool.submit(learn_origin_model, snapshots, table, seed=seed) if outcomes >= LEAST_OUTCOMES else None
+        flow = learn_flow(snapshots, deals, month=month, elapsed=elapsed)
+        new_business, new_wins = learn_created(history, reps, at=at, season_length=season_length, flow=flow)
+        renewals, stage_rates = learn_due(history, reps, snapshots, at=at), known_stage_rates(history, at=at)
+        model = None if fitted is None else fitted.result()
     expected = table.expected(snapshots) if model is None else model.chances(snapshots, lags=CHECKED_LAGS)
     commit_kept, commit_kept_by_rep = learn_commits(snapshots)
     n_months = len(snapshots["month"].unique())
@@ -169,7 +176,6 @@ def learn_pipeline(
     none = np.zeros(len(reps))
     factors = learn_rep_factors(none, none) if is_plain else _rep_factors(snapshots, expected, reps)
     expected = expected * _of_reps(factors.factor, snapshots["rep_id"], reps)[:, None]
-    flow = learn_flow(snapshots, deals, month=month, elapsed=elapsed)
     wins = _track_wins(snapshots, expected, flow, month=month, elapsed=elapsed)
     wins = neutral_level() if is_plain else wins
     chances = table.expected(deals) if model is None else model.chances(deals)
@@ -177,7 +183,6 @@ def learn_pipeline(
     chances = apply_season(chances, season, month=month)
     chances = chances * _of_reps(factors.factor, deals["rep_id"], reps)[:, None] * flow.of_stages(deals["stage"])
     chances = _ask(chances, deals, win_probabilities)
-    new_business, new_wins = learn_created(history, reps, at=at, season_length=season_length, flow=flow)
     return Learned(
         month=month,
         elapsed=elapsed,
@@ -186,9 +191,9 @@ def learn_pipeline(
         chances=chances,
         conversion=table,
         season=season,
-        stage_rates=known_stage_rates(history, at=at),
+        stage_rates=stage_rates,
         new_business=new_business,
-        renewals=learn_due(history, reps, snapshots, at=at),
+        renewals=renewals,
         rep_factors=factors,
         flow=flow,
         wins=wins,

@@ -76,12 +76,12 @@ class OriginModel:
         found[:, 0] = self.table.expected(deals)[:, 0]
         still = 1.0 - found[:, 0]
         fixed = _fixed(deals, self.codes)
-        n_fixed = fixed.shape[1]
+        n_fixed, (month, due) = fixed.shape[1], _months(deals)
         left = self.trees.begin(fixed, range(n_fixed))
         for lag in range(lags):
             # Beyond the months told apart, a deal's chances go on as in the last of them.
             if lag < _TOLD_APART:
-                moving = _moving(deals, lag)
+                moving = _moving(month, due, lag)
                 raw = self.trees.answer(left, moving, range(n_fixed, n_fixed + moving.shape[1]))
                 won, lost = (1.0 / (1.0 + np.exp(-raw))).T
                 total = np.maximum(won + lost, 1.0)
@@ -109,26 +109,27 @@ def learn_origin_model(snapshots: pd.DataFrame, table: Conversion, *, seed: int)
     fixed = _fixed(snapshots, codes)
     parts, wins, losses = [], [], []
     lag_of = snapshots["lag"].fillna(MAX_LAG + 9).to_numpy()
+    month, due = _months(snapshots)
     is_won, watched = snapshots["won"].to_numpy(dtype=bool), snapshots["watched"].to_numpy()
     for lag in range(_TOLD_APART):
         at_risk = np.flatnonzero((watched > lag) & (lag_of >= lag))
-        parts.append(np.column_stack([fixed[at_risk], _moving(snapshots.iloc[at_risk], lag)]))
+        parts.append(np.column_stack([fixed[at_risk], _moving(month[at_risk], due[at_risk], lag)]))
         ends = lag_of[at_risk] == lag
         wins.append(ends & is_won[at_risk])
         losses.append(ends & ~is_won[at_risk])
     matrix = np.concatenate(parts)
     options = {**_PARAMETERS, "seed": seed}
     places = list(range(len(_CATEGORIES)))
-    data = lightgbm.Dataset(matrix, categorical_feature=places, params=options).construct()
+    label = [np.concatenate(ends).astype(np.float64) for ends in (wins, losses)]
+    data = lightgbm.Dataset(matrix, label[0], categorical_feature=places, params=options).construct()
+    same_bins = lightgbm.Dataset(matrix, label[1], categorical_feature=places, params=options, reference=data)
 
-    def fit(ends: list[NDArray[np.bool_]]) -> Any:
-        label = np.concatenate(ends).astype(np.float64)
-        same_bins = lightgbm.Dataset(matrix, label, categorical_feature=places, params=options, reference=data)
-        return lightgbm.train(options, same_bins, num_boost_round=_ROUNDS)
+    def fit(rows: Any) -> Any:
+        return lightgbm.train(options, rows, num_boost_round=_ROUNDS)
 
     # Each is learned on one thread, so that it is the same to the bit on any number of cores; both at the same time.
     with ThreadPoolExecutor(max_workers=_THREADS) as pool:
-        boosters = list(pool.map(fit, (wins, losses)))
+        boosters = list(pool.map(fit, (data, same_bins)))
     return OriginModel(trees=LeafMasks(boosters), codes=codes, table=table)
 
 
@@ -152,9 +153,14 @@ def _fixed(deals: pd.DataFrame, codes: dict[str, dict[str, int]]) -> FloatArray:
     return np.column_stack([column.to_numpy(dtype=np.float64) for column in columns])
 
 
-def _moving(deals: pd.DataFrame, lag: int) -> FloatArray:
-    """Columns of the month `lag` ahead: how far, its place in the quarter, and the close date seen from it."""
-    target = deals["month"].to_numpy(dtype=np.int64) + lag
+def _months(deals: pd.DataFrame) -> tuple[NDArray[np.int64], FloatArray]:
+    """Numbers of each row's month, and of the month of its close date; NaN without one."""
     close = deals["close_date"]
     due = (close.dt.year * 12 + close.dt.month - 1).to_numpy(dtype=np.float64)
-    return np.column_stack([np.full(len(deals), float(lag)), target % 3, np.clip(due - target, -6, 12)])
+    return deals["month"].to_numpy(dtype=np.int64), due
+
+
+def _moving(month: NDArray[np.int64], due: FloatArray, lag: int) -> FloatArray:
+    """Columns of the month `lag` ahead: how far, its place in the quarter, and the close date seen from it."""
+    target = month + lag
+    return np.column_stack([np.full(len(month), float(lag)), target % 3, np.clip(due - target, -6, 12)])

@@ -111,12 +111,20 @@ def _renewed_by(rows: pd.DataFrame, term: int) -> pd.Series:
     # Line and month as one number: of the renewals, and one term after every contract.
     width = int(month.max(initial=0)) + term + 1
     own = rows["line"].to_numpy(dtype=np.int64) * width + month
-    renewals: dict[int, list[float]] = {}
-    for key, amount in zip(own[is_renewal].tolist(), amounts[is_renewal].tolist(), strict=True):
-        renewals.setdefault(key, []).append(amount)
-    found = np.full(len(rows), np.nan)
     awaited = own + term
-    for place in np.flatnonzero(np.isin(awaited, own[is_renewal])).tolist():
+    keys, times = np.unique(own[is_renewal], return_counts=True)
+    at = np.minimum(np.searchsorted(keys, awaited), len(keys) - 1)
+    matched = keys[at] == awaited
+    # Almost every renewal is that of one contract, which has no other.
+    is_pair = matched & (times[at] == 1) & (np.bincount(at[matched], minlength=len(keys))[at] == 1)
+    of_key = np.zeros(len(keys))
+    of_key[np.searchsorted(keys, own[is_renewal])] = amounts[is_renewal]
+    found = np.where(is_pair, of_key[at], np.nan)
+    others = np.flatnonzero(matched & ~is_pair)
+    renewals: dict[int, list[float]] = {}
+    for place in np.flatnonzero(is_renewal & np.isin(own, awaited[others])).tolist():
+        renewals.setdefault(own[place], []).append(amounts[place])
+    for place in others.tolist():
         offered = renewals[awaited[place]]
         if offered:
             nearest = int(np.argmin(np.abs(np.array(offered) - amounts[place]))) if len(offered) > 1 else 0

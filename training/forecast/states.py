@@ -103,6 +103,6 @@ def deal_frame(table: pa.Table) -> pd.DataFrame:
 
 def _coded(column: Any) -> tuple[Places, NDArray[np.object_]]:
     """Numbers of texts, the number of texts for a missing one; and the texts."""
-    coded = column.combine_chunks().dictionary_encode()
+    coded = column.dictionary_encode().combine_chunks()
     texts = np.array([*coded.dictionary.to_pylist(), None], dtype=object)[:-1]
     return coded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False).astype(np.int64), texts

@@ -196,7 +196,7 @@ def _ids(column: Any) -> tuple[pa.Array, Places]:
     """The sorted ids, and the number of each row's among them."""
     import pyarrow.compute as pc
 
-    coded = column.combine_chunks().dictionary_encode()
+    coded = column.dictionary_encode().combine_chunks()
     by_name = pc.sort_indices(coded.dictionary)
     rank = np.empty(len(by_name), dtype=np.int64)
     rank[by_name.to_numpy()] = np.arange(len(by_name))
@@ -204,7 +204,7 @@ def _ids(column: Any) -> tuple[pa.Array, Places]:
 
 
 def _texts(column: Any) -> Texts:
-    coded = column.combine_chunks().dictionary_encode()
+    coded = column.dictionary_encode().combine_chunks()
     code = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
     return Texts(code=code, names=np.array([*coded.dictionary.to_pylist(), None], dtype=object)[:-1])
 
