@@ -1,6 +1,6 @@
 """The forecast from deals on simulated worlds: error beside what teams say without it, ranges, bias, speed.
 
-    python benchmarks/forecast.py [--quick] [--check] [--home DIR] [--seed N] [--worlds N] [--rows FILE]
+    python benchmarks/forecast.py [--only speed] [--quick] [--check] [--home DIR] [--seed N] [--worlds N] [--rows FILE]
 
 Three worlds of five years, each with its own seed: nothing changes, a recession, a new way of selling (the change comes
 two thirds of the way through). Each is forecast at the first instant of its last 12 quarters, from what was known then.
@@ -263,6 +263,28 @@ def recession(rows: pd.DataFrame) -> list[Row]:
     ]  # fmt: skip
 
 
+def judge_worlds(home: Path, options: argparse.Namespace) -> list[Row]:
+    """Backtests of all worlds, and what they show."""
+    chosen = ("recession",) if options.quick else SCENARIOS
+    sizes: dict[str, Any] = {
+        "origins": QUICK_ORIGINS if options.quick else ORIGINS,
+        "n_paths": QUICK_PATHS if options.quick else PATHS,
+    }
+    rows = pd.concat(
+        [
+            backtest_world(home, scenario, seed=options.seed + SCENARIOS.index(scenario) + 3 * number, **sizes)
+            for number in range(options.worlds)
+            for scenario in chosen
+        ],
+        ignore_index=True,
+    )
+    if options.rows:
+        rows.to_parquet(options.rows, index=False)
+    found = [row for world, part in rows.groupby("world", sort=False) for row in accuracy(part, str(world))]
+    found += accuracy(rows, "all worlds") if len(chosen) > 1 else []
+    return [*found, *ranges(rows), *biases(rows), *recession(rows)]
+
+
 def speed(home: Path, counts: tuple[int, ...], *, n_paths: int, seed: int) -> list[Row]:
     """Seconds for the next quarter at all levels."""
     from benchmarks.forecast_speed import copied, make_small_world, time_forecast
@@ -307,6 +329,7 @@ def show(rows: list[Row]) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=["speed"], help="nothing but how long the next quarter takes")
     parser.add_argument("--quick", action="store_true", help="the recession alone, seven origins, few deals")
     parser.add_argument("--check", action="store_true", help="exit 1 where a bar is missed")
     parser.add_argument("--home", type=Path, help="folder to keep the worlds in; default: a temporary one")
@@ -314,28 +337,12 @@ def main() -> int:
     parser.add_argument("--worlds", type=int, default=1, help="worlds of each scenario: more make all figures surer")
     parser.add_argument("--rows", type=Path, help="where to put all forecasts and actual values (Parquet)")
     options = parser.parse_args()
-    chosen = ("recession",) if options.quick else SCENARIOS
     with tempfile.TemporaryDirectory(prefix="salience-forecast-") as scratch:
         home = options.home or Path(scratch)
-        sizes: dict[str, Any] = {
-            "origins": QUICK_ORIGINS if options.quick else ORIGINS,
-            "n_paths": QUICK_PATHS if options.quick else PATHS,
-        }
-        rows = pd.concat(
-            [
-                backtest_world(home, scenario, seed=options.seed + SCENARIOS.index(scenario) + 3 * number, **sizes)
-                for number in range(options.worlds)
-                for scenario in chosen
-            ],
-            ignore_index=True,
-        )
-        if options.rows:
-            rows.to_parquet(options.rows, index=False)
-        found = [row for world, part in rows.groupby("world", sort=False) for row in accuracy(part, str(world))]
-        found += accuracy(rows, "all worlds") if len(chosen) > 1 else []
-        found += [*ranges(rows), *biases(rows), *recession(rows)]
+        found = [] if options.only else judge_worlds(home, options)
         counts = QUICK_OPEN_DEALS if options.quick else OPEN_DEALS
-        found += speed(home, counts, n_paths=sizes["n_paths"], seed=options.seed)
+        n_paths = QUICK_PATHS if options.quick else PATHS
+        found += speed(home, counts, n_paths=n_paths, seed=options.seed)
     return 1 if not show(found) and options.check else 0
 
 

@@ -1,10 +1,10 @@
 """Hierarchical forecasts of series: methods are weighted on rolling origins, levels are reconciled, paths give ranges.
 
-The forecast of a level is the mean of all methods' forecasts, each weighted by one over its squared error at past
-origins (Bates and Granger 1969), recent ones counting more: with few origins the method that was best is seldom the one
-that will be. An origin inside the history is forecast as the forecast of now is: with the weights that were known then,
-so that reconciliation is chosen, and ranges are measured, on errors that nobody could have known. Nothing here sees the
-test periods.
+The forecast of a level is the mean of all methods' forecasts, each weighted by one over its error at past origins,
+recent ones counting more: with few origins the method that was best is seldom the one that will be, and weights by the
+squared error (Bates and Granger 1969) trust them too much. An origin inside the history is forecast as the forecast of
+now is: with the weights that were known then, so that reconciliation is chosen, and ranges are measured, on errors that
+nobody could have known. Nothing here sees the test periods.
 """
 
 from __future__ import annotations
@@ -221,14 +221,14 @@ def _mean_scores(scores: Sequence[Scores], counted: FloatArray) -> Scores:
 
 
 def _weights(scores: Sequence[Scores], counted: FloatArray, hierarchy: Hierarchy) -> Weights:
-    """One over each method's squared error; equal weights where no origin has told yet, or nothing ever came."""
+    """One over each method's error; equal weights where no origin has told yet, or nothing ever came."""
     found = {}
     for level in hierarchy.levels:
         names = methods_for(len(hierarchy.ids[level]))
         worth = np.ones(len(names))
         if scores:
             errors = _mean_scores(scores, counted)[level]
-            worth = np.nan_to_num([1.0 / max(errors[name], _LEAST_ERROR) ** 2 for name in names], nan=1.0)
+            worth = np.nan_to_num([1.0 / max(errors[name], _LEAST_ERROR) for name in names], nan=1.0)
         found[level] = dict(zip(names, (worth / worth.sum()).tolist(), strict=True))
     return found
 
