@@ -40,6 +40,8 @@ from training.promotion_log import reigns
 
 DRIFT_EVENT = "sales.drift.detected"
 EVALUATED_EVENT = "sales.model.evaluated"
+# Who decided, where the gate kept a challenger out.
+GATE = "gate"
 # (event name, resource, payload)
 Emit = Callable[[str, str, Mapping[str, Any]], None]
 _LOCK_SECONDS = 600.0
@@ -205,10 +207,14 @@ def _data_time(version: str, log: DecisionLog) -> datetime | None:
 
 
 def _with_standing(facts: Facts, found: Evaluation, look: Look, parts: Parts, log: DecisionLog) -> Facts:
-    """A person's IGNORE or HOLD on the same cause stands for the cool-down."""
+    """A person's IGNORE or HOLD on the same cause stands for the cool-down; the gate's word was about a challenger."""
     for step in reversed(list(log.steps(step=DECISION))):
         record = DecisionRecord.read(step.record)
-        if record.task != look.task or record.decision not in (Recommendation.IGNORE, Recommendation.HOLD):
+        if (
+            record.task != look.task
+            or record.decided_by == GATE
+            or record.decision not in (Recommendation.IGNORE, Recommendation.HOLD)
+        ):
             continue
         age_days = (look.end - record.window[1]).total_seconds() / 86_400
         same = found.cause and record.inputs.get("cause") == found.cause
@@ -307,7 +313,7 @@ def record_retraining(
         **{
             **{name: getattr(seen[-1], name) for name in seen[-1].__dataclass_fields__ if name != "decision_id"},
             "decided_at": datetime.now(UTC),
-            "decided_by": "gate",
+            "decided_by": GATE,
             "decision": Recommendation.HOLD,
             "reason": f"Challenger {outcome['version']} was kept out: {outcome['reason']}",
         }

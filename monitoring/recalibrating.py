@@ -33,7 +33,7 @@ from training.promotion_log import Decision
 from training.record import TrainingRecord
 from training.results import Metric, RegisteredModel, TrainingResult, flatten
 from training.scorer import Scorer
-from training.splits import moment_of
+from training.splits import MIN_SLICE_OUTCOMES, moment_of
 
 if TYPE_CHECKING:
     from monitoring.looks import Parts
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
 Vector = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-# Leads of the rarer outcome that judge. The gate sees a level that is off by a third (in log-odds) on a hundred with
-# even odds; more of them would leave fewer newest rows to learn from.
-JUDGING_OUTCOMES = 100
-# Of either outcome that the calibration must have to learn from, in leads.
-LEARNED_OUTCOMES = 50
+# Leads of the rarer outcome that judge, at most: the gate sees a level that is off by a third (in log-odds) on 100
+# with even odds, and more would leave fewer newest ones to learn from. Where fewer are known, half of them judge.
+MOST_JUDGING = 100
+# Leads of either outcome that each side must hold.
+LEAST_OUTCOMES = MIN_SLICE_OUTCOMES
 _EXAMPLE_ROWS = 3
 # A deal's answer has a level for every month ahead: one shift does not mend it.
 RECALIBRATED = ("lead",)
@@ -92,31 +92,25 @@ def divide(as_of: NDArray[np.datetime64], entity: NDArray[np.object_], label: Ve
     converts twice as often.)
 
     Returns:
-        The newest leads that hold `JUDGING_OUTCOMES` of each outcome judge, all others are learned from; None where
-        either part would have too few outcomes.
+        The newest leads that hold half of the rarer outcome judge (at most `MOST_JUDGING` of it), all others are
+        learned from; None where either part would have too few of either outcome.
     """
     _, lead = np.unique(entity.astype(str), return_inverse=True)
     first = np.full(lead.max(initial=-1) + 1, np.datetime64("9999-01-01", "us"))
     np.minimum.at(first, lead, as_of)
-    begins = [_newest_with(first, np.unique(lead[label == outcome])) for outcome in (0.0, 1.0)]
-    if np.isnat(begins).any():
+    rarer = min((np.unique(lead[label == outcome]) for outcome in (0.0, 1.0)), key=len)
+    judging = min(MOST_JUDGING, len(rarer) // 2)
+    if judging < LEAST_OUTCOMES:
         return None
-    begin = min(begins)
+    begin = np.sort(first[rarer])[-judging].astype("datetime64[D]")
     known = np.flatnonzero(~np.isnan(label))
     known = known[np.argsort(as_of[known], kind="stable")]
     is_judged = first[lead[known]] >= begin
     learned, judged = known[~is_judged], known[is_judged]
-    for outcome in (0.0, 1.0):
-        if len(np.unique(lead[learned[label[learned] == outcome]])) < LEARNED_OUTCOMES:
+    for side in (learned, judged):
+        if any(len(np.unique(lead[side[label[side] == outcome]])) < LEAST_OUTCOMES for outcome in (0.0, 1.0)):
             return None
     return Division(learned=learned, judged=judged)
-
-
-def _newest_with(first: NDArray[np.datetime64], leads: NDArray[np.int64]) -> np.datetime64:
-    """The day from which on enough of these leads were first seen; NaT where there are too few."""
-    if len(leads) < JUDGING_OUTCOMES:
-        return np.datetime64("NaT", "D")
-    return np.sort(first[leads])[-JUDGING_OUTCOMES].astype("datetime64[D]")
 
 
 def offer_recalibrated(parts: Parts, *, task: str, look_id: str | None, at: datetime) -> dict[str, Any] | None:

@@ -248,8 +248,7 @@ def test_a_run_that_was_killed_before_its_record_is_finished_by_the_next(
 def test_where_retraining_does_not_help_the_champion_is_recalibrated_and_judged_by_the_same_gate(
     small_world: SmallWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitoring.recalibrating.JUDGING_OUTCOMES", 12)
-    monkeypatch.setattr("monitoring.recalibrating.LEARNED_OUTCOMES", 12)
+    monkeypatch.setattr("monitoring.recalibrating.LEAST_OUTCOMES", 12)
     world = copy_of(small_world, tmp_path / "copy")
     old = age_champion(world, "lead")
     parts = parts_of(world)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -149,3 +150,31 @@ def test_a_guess_is_told_as_one_and_never_priced_at_nothing() -> None:
     assert (alone.verdict, alone.decision) == ("DRIFT", "IGNORE")
     assert alone.reason == "Nothing that is known costs anything. A guess: It is a guess."
     assert evaluate([[guess, drifted]], facts, Policy()).reason == "It costs next to nothing: 3 of 50 columns moved."
+
+
+@pytest.mark.parametrize(("by", "decision"), [("Ada", "HOLD"), ("gate", "RETRAIN")])
+def test_a_persons_hold_stands_for_its_cause_and_the_gates_does_not(tmp_path: Path, by: str, decision: str) -> None:
+    """The gate kept one challenger out; what still fails a month later is retrained again."""
+    from monitoring.acting import _with_standing
+    from monitoring.decisions import DecisionRecord, Recommendation, Verdict, append_decision, decision_log
+    from monitoring.look import Look
+
+    workspace = Workspace("demo", tmp_path)
+    end = NOW - timedelta(days=28)
+    append_decision(
+        workspace,
+        DecisionRecord(
+            report_id="look-1", decided_at=end, decided_by=by, verdict=Verdict.DRIFT, decision=Recommendation.HOLD,
+            reason="Because.", task="lead", model_version="1", window=(end - timedelta(days=7), end),
+            inputs={"cause": "input drift: input drift"}, thresholds={}, page="",
+        ),
+    )  # fmt: skip
+    seen = Look(
+        look_id="look-2", task="lead", model="demo-lead", version="1", window=(NOW - timedelta(days=7), NOW),
+        checks=tuple(BAD),
+    )  # fmt: skip
+    policy = Policy.model_validate({"retrain": {"failing": 1, "of_last": 1}})
+    first = evaluate([BAD], FACTS, policy)
+    parts = SimpleNamespace(policy=policy)
+    facts = _with_standing(FACTS, first, seen, parts, decision_log(workspace))  # type: ignore[arg-type]
+    assert evaluate([BAD], facts, policy).decision == decision

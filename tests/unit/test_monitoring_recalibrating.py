@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitoring.recalibrating import JUDGING_OUTCOMES, LEARNED_OUTCOMES, divide
+from monitoring.recalibrating import LEAST_OUTCOMES, MOST_JUDGING, divide
 
 
 def rows(leads: int, *, each: int = 2, rate: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -17,7 +17,7 @@ def rows(leads: int, *, each: int = 2, rate: int = 4) -> tuple[np.ndarray, np.nd
 
 
 def test_the_newest_leads_judge_and_no_lead_stands_on_both_sides() -> None:
-    as_of, entity, label = rows(4 * (JUDGING_OUTCOMES + LEARNED_OUTCOMES + 10))
+    as_of, entity, label = rows(4 * (2 * MOST_JUDGING + 10))
     division = divide(as_of, entity, label)
     assert division is not None
     learned, judged = set(entity[division.learned].tolist()), set(entity[division.judged].tolist())
@@ -25,12 +25,12 @@ def test_the_newest_leads_judge_and_no_lead_stands_on_both_sides() -> None:
     first = {name: as_of[entity == name].min() for name in (*learned, *judged)}
     assert max(first[name] for name in learned) < min(first[name] for name in judged)
     converted = {name for name, came in zip(entity, label, strict=True) if came and name in judged}
-    assert JUDGING_OUTCOMES <= len(converted) <= JUDGING_OUTCOMES + 2
+    assert MOST_JUDGING <= len(converted) <= MOST_JUDGING + 2
     assert (np.diff(as_of[division.learned]) >= np.timedelta64(0)).all()
 
 
 def test_rows_whose_labels_are_not_mature_neither_teach_nor_judge() -> None:
-    as_of, entity, label = rows(4 * (JUDGING_OUTCOMES + LEARNED_OUTCOMES + 10))
+    as_of, entity, label = rows(4 * (2 * MOST_JUDGING + 10))
     newest = as_of > as_of.max() - np.timedelta64(30, "D")
     division = divide(as_of, entity, np.where(newest, np.nan, label))
     assert division is not None
@@ -40,5 +40,13 @@ def test_rows_whose_labels_are_not_mature_neither_teach_nor_judge() -> None:
 
 
 def test_too_few_outcomes_to_learn_from_or_to_judge_are_refused() -> None:
-    assert divide(*rows(4 * (JUDGING_OUTCOMES - 1))) is None
-    assert divide(*rows(4 * (JUDGING_OUTCOMES + LEARNED_OUTCOMES - 20))) is None
+    assert divide(*rows(4 * (2 * LEAST_OUTCOMES - 1))) is None
+    assert divide(*rows(4 * 3 * LEAST_OUTCOMES)) is not None
+
+
+def test_where_few_outcomes_are_known_half_of_them_judge() -> None:
+    as_of, entity, label = rows(4 * 60)
+    division = divide(as_of, entity, label)
+    assert division is not None
+    judging = {name for name, came in zip(entity[division.judged], label[division.judged], strict=True) if came}
+    assert len(judging) == 30
