@@ -199,9 +199,13 @@ def facts_of(parts: Parts, look: Look, log: DecisionLog) -> Facts:
 
 
 def _data_time(version: str, log: DecisionLog) -> datetime | None:
-    """When a version was trained by the policy, on the data's clock; None for one that came otherwise."""
+    """When a version was trained by the policy, on the data's clock; None for one that came otherwise.
+
+    Nor for a recalibrated one: the version before it is the same model with an older calibration, so that putting that
+    back mends nothing; the next recalibration does.
+    """
     for step in log.steps(step=RETRAINING):
-        if str(step.record["version"]) == version:
+        if str(step.record["version"]) == version and "recalibrated_from" not in step.record:
             return parse_moment(step.record["data_time"])
     return None
 

@@ -137,6 +137,7 @@ def offer_recalibrated(parts: Parts, *, task: str, look_id: str | None, at: date
     outcome = {
         "model": made.model.name,
         "version": made.model.version,
+        "recalibrated_from": material.champion.version,
         "promoted": made.decision.promoted,
         "reason": f"version {material.champion.version} recalibrated on outcomes of leads scored until "
         f"{made.learned_until:%Y-%m-%d}: {made.decision.reason}",

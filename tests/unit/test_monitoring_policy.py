@@ -178,3 +178,17 @@ def test_a_persons_hold_stands_for_its_cause_and_the_gates_does_not(tmp_path: Pa
     parts = SimpleNamespace(policy=policy)
     facts = _with_standing(FACTS, first, seen, parts, decision_log(workspace))  # type: ignore[arg-type]
     assert evaluate([BAD], facts, policy).decision == decision
+
+
+def test_a_recalibrated_version_is_not_rolled_back_to_the_same_model_with_an_older_calibration(tmp_path: Path) -> None:
+    from monitoring.acting import _data_time, record_retraining
+    from monitoring.decisions import decision_log
+
+    workspace = Workspace("demo", tmp_path)
+    trained = {"model": "demo-lead", "version": "2", "promoted": True, "reason": "better", "report": ""}
+    recalibrated = {**trained, "version": "3", "recalibrated_from": "2"}
+    for outcome in (trained, recalibrated):
+        record_retraining(workspace, look_id=None, task="lead", outcome=outcome, data_time=NOW)
+    log = decision_log(workspace)
+    assert _data_time("2", log) == NOW
+    assert _data_time("3", log) is None
