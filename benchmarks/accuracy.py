@@ -193,14 +193,10 @@ def simulated_rows(*, trials: int, cases: Path) -> Iterator[Row]:
     most = found.ahead["all"]
     what = f"conversions of the first {found.worked} leads, times the rule's ({found.caught['rule']:.0f})"
     yield Row(what, 1.0, math.nan, most.value, span(most), RULE_RATIO, most.value >= RULE_RATIO)
-    for name, who in (
-        ("ours", "ours"),
-        ("taught", "taught the truth"),
-        ("reader", "the best reader"),
-        ("truth", "the truth itself"),
-    ):
-        beside = found.ahead[name]
-        yield Row(f"the same where the truth is known, {who}", 1.0, math.nan, beside.value, span(beside))
+    known = (("ours", "ours"), ("taught", "taught the truth"), ("reader", "the best reader"), ("truth", "the truth"))
+    for what, figures in (("the same where the truth is known", found.ahead), ("as the truth expects", found.expected)):
+        for name, who in known:
+            yield Row(f"{what}, {who}", 1.0, math.nan, figures[name].value, span(figures[name]))
 
 
 def deal_rows(*, trials: int, cases: Path) -> Iterator[Row]:

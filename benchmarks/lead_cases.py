@@ -172,6 +172,8 @@ class AgainstTruth:
         ahead: Conversions among the leads that a team works first, as a multiple of the rule score's on the same
             leads, with the paired interval: of ours on all leads, and of ours, the truth, the taught trees and the
             best reader on those whose first row has a true probability.
+        expected: The same on those leads of the conversions that the truth expects instead of those that came: without
+            the luck of single leads.
         caught: Conversions that the rule score's order and ours catch.
         worked: Leads worked.
         truth: True probability by test row.
@@ -185,6 +187,7 @@ class AgainstTruth:
     reader: Mapping[str, Metric]
     excess: Metric
     ahead: Mapping[str, Metric]
+    expected: Mapping[str, Metric]
     caught: Mapping[str, float]
     worked: int
     truth: Mapping[int, float]
@@ -229,8 +232,10 @@ def against_truth(
     known_rows = rows[shared]
     all_orders = {name: score[known_rows] for name, score in mine.items()}
     all_orders |= {"truth": oracle[shared], "taught": taught[shared], "reader": reader[shared]}
-    share, ahead = _ahead(judged, first, {name: score[first] for name, score in mine.items()}, capacity, seed)
-    _, ahead_known = _ahead(judged, known_rows, all_orders, capacity, seed)
+    first_label, first_entity = judged.partition.test_label[first], judged.entity[first]
+    share, ahead = _ahead(first_label, first_entity, {name: s[first] for name, s in mine.items()}, capacity, seed)
+    _, ahead_known = _ahead(label[shared], entity[shared], all_orders, capacity, seed)
+    _, ahead_expected = _ahead(oracle[shared], entity[shared], all_orders, capacity, seed)
     return AgainstTruth(
         matched=len(rows),
         rows=len(judged.partition.test),
@@ -240,6 +245,7 @@ def against_truth(
         reader=evaluate(label, reader, entity=entity, seed=seed),
         excess=_excess(label, ours, oracle, entity, seed=seed),
         ahead={"all": ahead["ours"], **ahead_known},
+        expected=ahead_expected,
         caught={name: share.by_order[name].caught.value for name in mine},
         worked=share.count,
         truth=truth,
@@ -247,10 +253,9 @@ def against_truth(
 
 
 def _ahead(
-    judged: Judged, rows: Any, orders: Mapping[str, Any], capacity: float, seed: int
+    label: Any, entity: Any, orders: Mapping[str, Any], capacity: float, seed: int
 ) -> tuple[AtCapacity, dict[str, Metric]]:
-    """What working the first rows by each order catches, and as a multiple of the rule's, its interval paired."""
-    label, entity = judged.partition.test_label[rows], judged.entity[rows]
+    """What working leads by each order catches, and as a multiple of the rule's, its interval paired."""
     found: dict[str, Metric] = {}
     for name in orders:
         pair = {name: orders[name], "rule": orders["rule"]}

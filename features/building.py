@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from common.errors import ContractError
 from features.specs import ViewSpec
-from features.transform import SPINE, stored_sql, tables_read, view_sql
+from features.transform import SPINE, stored_sql
 from warehouse.contracts import TIME_COLUMNS
 
 if TYPE_CHECKING:
@@ -140,8 +140,8 @@ def build_view(
     total = files.list_missing(connection, moments)
     done = 0
     if total:
-        chunks = _chunks(view, total, connection, chunk_rows=chunk_rows)
-        with _chunks_shown(view, connection, chunks=chunks, scratch=scratch) as show:
+        chunks = _chunks(files, total, connection, chunk_rows=chunk_rows)
+        with _chunks_shown(files, connection, chunks=chunks, scratch=scratch) as show:
             for chunk in range(chunks):
                 if progress is not None:
                     progress(view.name, done, total)
@@ -153,25 +153,27 @@ def build_view(
     return ViewBuild(kept=kept, computed=total)
 
 
-def _chunks(view: ViewSpec, rows: int, connection: DuckDBPyConnection, *, chunk_rows: int | None) -> int:
-    if chunk_rows is not None or not view.own_rows_only:
+def _chunks(files: ViewFiles, rows: int, connection: DuckDBPyConnection, *, chunk_rows: int | None) -> int:
+    if chunk_rows is not None or not files.view.own_rows_only:
         return -(-rows // (chunk_rows or WHOLE_CHUNK_ROWS))
     if rows <= OWN_CHUNK_ROWS // 5:
         return 1
-    read = max(_scalar(connection, f'SELECT count(*) FROM "{table}"') for table in tables_read(view))  # noqa: S608
+    tables = files.book.tables(files.view)
+    read = max(_scalar(connection, f'SELECT count(*) FROM "{table}"') for table in tables)  # noqa: S608
     return max(-(-rows // OWN_CHUNK_ROWS), -(-read // OWN_CHUNK_READ))
 
 
 @contextmanager
 def _chunks_shown(
-    view: ViewSpec, connection: DuckDBPyConnection, *, chunks: int, scratch: Path
+    files: ViewFiles, connection: DuckDBPyConnection, *, chunks: int, scratch: Path
 ) -> Iterator[Callable[[int], None]]:
     """A function that lays out a chunk: the table `spine`, and in the place of each table what the chunk sees of it.
 
     All times are laid out without their time zone, in UTC: DuckDB's arithmetic on days and hours is then three times
     as fast, and gives the same.
     """
-    tables = tables_read(view)
+    view, sql = files.view, files.book.sql(files.view)
+    tables = files.book.tables(view)
     parts = scratch / f"parts-{view.name}"
     bucket = f'hash("{view.join_key}") % {chunks}'
     newest = _scalar(connection, "SELECT max(as_of) FROM missing")
@@ -182,16 +184,18 @@ def _chunks_shown(
             f" FROM missing WHERE {bucket} = {chunk}"
         )
         for table in tables if view.own_rows_only else ():
-            relation = _part(parts / table, chunk) if chunks > 1 else _asked(view, table, connection, newest=newest)
+            relation = (
+                _part(parts / table, chunk) if chunks > 1 else _asked(view, table, connection, sql=sql, newest=newest)
+            )
             connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * FROM {relation}")  # noqa: S608
 
     for table in tables:
         if not view.own_rows_only:
             connection.execute(
-                f"CREATE TEMP VIEW {table} AS SELECT {_columns(view, table, connection)} FROM {_main(table)}"  # noqa: S608
+                f"CREATE TEMP VIEW {table} AS SELECT {_columns(view, table, connection, sql=sql)} FROM {_main(table)}"  # noqa: S608
             )
         elif chunks > 1:
-            _lay_out(_asked(view, table, connection, newest=newest), parts / table, connection, bucket=bucket)
+            _lay_out(_asked(view, table, connection, sql=sql, newest=newest), parts / table, connection, bucket=bucket)
     try:
         yield show
     finally:
@@ -219,11 +223,11 @@ def _part(folder: Path, chunk: int) -> str:
     return f"read_parquet('{files}', hive_partitioning = false)"
 
 
-def _asked(view: ViewSpec, table: str, connection: DuckDBPyConnection, *, newest: object) -> str:
+def _asked(view: ViewSpec, table: str, connection: DuckDBPyConnection, *, sql: str, newest: object) -> str:
     """Relation with the rows of a table that a missing row may rest on."""
     seen = " AND ".join(f"{time} <= TIMESTAMPTZ '{newest}'" for time in TIME_COLUMNS)
     rows = f'(SELECT * FROM {_main(table)} WHERE {seen}) SEMI JOIN missing USING ("{view.join_key}")'  # noqa: S608
-    return f"(SELECT {_columns(view, table, connection)} FROM {rows})"  # noqa: S608
+    return f"(SELECT {_columns(view, table, connection, sql=sql)} FROM {rows})"  # noqa: S608
 
 
 def _main(table: str) -> str:
@@ -231,9 +235,8 @@ def _main(table: str) -> str:
     return f'memory.main."{table}"'
 
 
-def _columns(view: ViewSpec, table: str, connection: DuckDBPyConnection) -> str:
+def _columns(view: ViewSpec, table: str, connection: DuckDBPyConnection, *, sql: str) -> str:
     """The columns of a table that the view's SQL names; its key and times are always among them."""
-    sql = view_sql(view)
     needed = {view.join_key, *TIME_COLUMNS}
     described = connection.execute(f"DESCRIBE {_main(table)}").fetchall()
     fields = [(name, kind) for name, kind, *_ in described if name in needed or f'"{name}"' in sql]
@@ -250,10 +253,9 @@ def _compute_chunk(files: ViewFiles, connection: DuckDBPyConnection) -> int:
     expected = _scalar(connection, f"SELECT count(*) FROM {SPINE}")  # noqa: S608
     if not expected:
         return 0
+    stored = stored_sql(files.view, files.book.sql(files.view), connection)
     with files.new_file() as path:
-        written = connection.execute(
-            f"COPY ({stored_sql(files.view, connection)}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)"
-        ).fetchall()[0][0]
+        written = connection.execute(f"COPY ({stored}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)").fetchall()[0][0]
         if written != expected:
             raise ContractError(
                 f"View {files.view.name} gave another number of rows than it was asked for",

@@ -145,9 +145,8 @@ class FeatureRepository:
                 changes = replace_rows(self._online_rows(), view, rows, at=at, progress=progress)
                 written[name] = changes.written
             for view in self.served_views():
-                # So that no service has to compile it for its first payload.
-                if view.own_rows_only:
-                    self._sql_book().sql(view)
+                # So that neither a service's first payload nor the stream's first event has to wait for it.
+                self.sql_book.sql(view)
         return written
 
     def empty_online(self) -> None:
@@ -217,10 +216,12 @@ class FeatureRepository:
         """A view's row of one moment by name."""
         from features.transform import compute
 
-        row: dict[str, Any] = compute(view, moments, connection, sql=self._sql_book().sql(view)).to_pylist()[0]
+        row: dict[str, Any] = compute(view, moments, connection, sql=self.sql_book.sql(view)).to_pylist()[0]
         return row
 
-    def _sql_book(self) -> SqlBook:
+    @property
+    def sql_book(self) -> SqlBook:
+        """Where the SQL of the workspace's views is kept compiled."""
         from features.sql_book import SqlBook
 
         if self._book is None:
@@ -244,7 +245,7 @@ class FeatureRepository:
             )
 
     def _files(self, view: ViewSpec) -> ViewFiles:
-        return ViewFiles(offline_folder(self.workspace, view), view)
+        return ViewFiles(offline_folder(self.workspace, view), view, book=self.sql_book)
 
     def views(self, service: str) -> tuple[ViewSpec, ...]:
         """The service's views as this warehouse fills them, the source's own fields among the features.

@@ -20,7 +20,7 @@ from features.definitions import served_views
 from features.specs import ViewSpec
 from features.spines import OPEN_LEAD_STATUSES
 from features.stream_door import STREAMED
-from features.transform import SPINE, answer, canonical_tables, compute, duckdb_sql, spine_shown, tables_read, view_sql
+from features.transform import SPINE, answer, canonical_tables, compute, duckdb_sql, spine_shown
 from warehouse.as_known import versions_on_spine
 from warehouse.contracts import CONTRACTS
 from warehouse.delta_tables import AppendOnlyTable
@@ -35,6 +35,7 @@ from warehouse.views import (
 )
 
 if TYPE_CHECKING:
+    from features.sql_book import SqlBook
     from warehouse.store import Warehouse
 
 _OPEN = {"lead_id": ("leads", OPEN_LEAD_STATUSES), "opportunity_id": ("opportunities", ("open",))}
@@ -67,9 +68,9 @@ def snapshot_of(warehouse: Warehouse, table: str) -> Snapshot:
     return Snapshot(int(delta.version()), tuple(delta.file_uris()), columns, delta_table.content(delta).rows)
 
 
-def is_own(view: ViewSpec) -> bool:
+def is_own(view: ViewSpec, book: SqlBook) -> bool:
     """Whether a view is computed from the rows of its own key alone, in tables that take events."""
-    return view.own_rows_only and all(table in STREAMED and _has(table, view.join_key) for table in tables_read(view))
+    return view.own_rows_only and all(table in STREAMED and _has(table, view.join_key) for table in book.tables(view))
 
 
 class EntityState:
@@ -79,12 +80,14 @@ class EntityState:
         warehouse: Where their histories are.
         join_key: Column that names the entities.
         views: Views of that key that rest on its own rows alone.
+        book: Where their SQL is.
     """
 
-    def __init__(self, warehouse: Warehouse, join_key: str, views: Sequence[ViewSpec]) -> None:
+    def __init__(self, warehouse: Warehouse, join_key: str, views: Sequence[ViewSpec], *, book: SqlBook) -> None:
         self.join_key = join_key
         self.views = tuple(views)
-        needed = {table for view in views for table in tables_read(view)}
+        self._book = book
+        needed = {table for view in views for table in book.tables(view)}
         needed |= {_OPEN[join_key][0]} if join_key in _OPEN else set()
         self.tables = tuple(table for table in CONTRACTS if table in needed)
         self._contracts = {table: warehouse.contract(table) for table in self.tables}
@@ -107,7 +110,7 @@ class EntityState:
     def prepare(self) -> None:
         """Compile the maths, which takes seconds of a process' first events otherwise."""
         for view in self.views:
-            view_sql(view)
+            self._book.sql(view)
         if self.join_key in _OPEN:
             _open_sql(self.join_key)
 
@@ -173,7 +176,7 @@ class EntityState:
         self._narrow(moments)
         if open_only and self.join_key in _OPEN:
             moments = self._open_ones(moments)
-        return {view.name: compute(view, moments, self._connection) for view in self.views}
+        return {view.name: compute(view, moments, self._connection, sql=self._book.sql(view)) for view in self.views}
 
     def close(self) -> None:
         """Give the memory back."""
@@ -195,13 +198,13 @@ class EntityState:
         self._connection.unregister("asked")
 
 
-def own_states(warehouse: Warehouse, snapshots: Mapping[str, Snapshot]) -> tuple[EntityState, ...]:
+def own_states(warehouse: Warehouse, snapshots: Mapping[str, Snapshot], *, book: SqlBook) -> tuple[EntityState, ...]:
     """A state for each join key whose views rest on its own rows and are served."""
     by_key: dict[str, list[ViewSpec]] = {}
     for view in served_views(warehouse.tables(), extensions=own_fields(warehouse)):
-        if is_own(view):
+        if is_own(view, book):
             by_key.setdefault(view.join_key, []).append(view)
-    states = tuple(EntityState(warehouse, key, views) for key, views in by_key.items())
+    states = tuple(EntityState(warehouse, key, views, book=book) for key, views in by_key.items())
     for state in states:
         state.follow(snapshots)
     return states

@@ -191,14 +191,16 @@ class StreamUpdater:
         if not self._stale or self._now is None:
             return
         self._stale = False
-        started = time.monotonic()
-        views = [view for view in self.repository.served_views() if not is_own(view)]
+        started, book = time.monotonic(), self.repository.sql_book
+        views = [view for view in self.repository.served_views() if not is_own(view, book)]
         with self.warehouse.duckdb() as connection:
             if threads is not None:
                 connection.execute(f"SET threads = {threads}")
             for name, moments in keys_to_materialize(self.warehouse, views, self._now).items():
                 view = next(each for each in views if each.name == name)
-                self.figures.rows_online += put_online(self._online, view, compute(view, moments, connection))
+                self.figures.rows_online += put_online(
+                    self._online, view, compute(view, moments, connection, sql=book.sql(view))
+                )
         # A large world is refreshed less often: the stream itself comes first.
         self._refreshed_at = time.monotonic() + 4 * (time.monotonic() - started)
 
@@ -234,7 +236,7 @@ class StreamUpdater:
             return
         self.repository.require_applied()
         self._snapshots = {table: snapshot_of(self.warehouse, table) for table in STREAMED}
-        self._states = own_states(self.warehouse, self._snapshots)
+        self._states = own_states(self.warehouse, self._snapshots, book=self.repository.sql_book)
         for state in self._states:
             state.prepare()
             state.admit_open()

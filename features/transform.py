@@ -135,17 +135,17 @@ def answer(query: str, connection: duckdb.DuckDBPyConnection) -> pa.Table:
     return rows
 
 
-def stored_sql(view: ViewSpec, connection: duckdb.DuckDBPyConnection) -> str:
-    """`view_sql` in the columns and types of `view.schema`, as `compute` gives them.
+def stored_sql(view: ViewSpec, sql: str, connection: duckdb.DuckDBPyConnection) -> str:
+    """A view's SQL in the columns and types of `view.schema`, as `compute` gives them.
 
     Args:
         view: The view.
+        sql: Its `view_sql`.
         connection: Shows the canonical tables and the table `spine`; times may lack their time zone, and are UTC then.
 
     Raises:
         ContractError: if the maths gives a column whose values its declared type cannot hold.
     """
-    sql = view_sql(view)
     given = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE {sql}").fetchall()}
     declared = {feature.name: feature.dtype for feature in view.features}
     declared |= {column: "category" for column, _ in view.foreign_keys}

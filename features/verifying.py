@@ -228,14 +228,16 @@ def _stream(warehouse: Warehouse, views: Sequence[ViewSpec], spine: pa.Table) ->
     """
     import pyarrow as pa
 
+    from features.sql_book import SqlBook
     from features.stream_door import STREAMED
     from features.stream_state import EntityState, Snapshot, is_own
     from features.transform import compute
 
     values: dict[str, list[Any]] = {}
-    own = [view for view in views if is_own(view)]
+    book = SqlBook(None)
+    own = [view for view in views if is_own(view, book)]
     for key in dict.fromkeys(view.join_key for view in own):
-        state = EntityState(warehouse, key, [view for view in own if view.join_key == key])
+        state = EntityState(warehouse, key, [view for view in own if view.join_key == key], book=book)
         state.follow({table: Snapshot(-1, (), frozenset(), 0) for table in STREAMED})
         for table in state.tables:
             for events in _as_events(warehouse, table, key, spine):
@@ -245,7 +247,7 @@ def _stream(warehouse: Warehouse, views: Sequence[ViewSpec], spine: pa.Table) ->
             values |= _aligned(view, spine, pa.concat_tables([part[view.name] for part in parts]))
         state.close()
     with warehouse.duckdb() as connection:
-        for view in (each for each in views if not is_own(each)):
+        for view in (each for each in views if not is_own(each, book)):
             chunks = _chunks(moments_of(spine, view), rows=5 * _CHUNK)
             values |= _aligned(view, spine, pa.concat_tables([compute(view, chunk, connection) for chunk in chunks]))
     return values

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
+    from features.sql_book import SqlBook
     from warehouse.store import Warehouse
 
 _LOG = logging.getLogger(__name__)
@@ -41,11 +42,13 @@ class ViewFiles:
     Args:
         folder: Where the files are.
         view: The view.
+        book: Where its SQL is kept compiled; without one every process compiles it.
     """
 
-    def __init__(self, folder: Path, view: ViewSpec) -> None:
+    def __init__(self, folder: Path, view: ViewSpec, *, book: SqlBook | None = None) -> None:
         self.folder = folder
         self.view = view
+        self._book = book
 
     def prepare(self, warehouse: Warehouse) -> None:
         """Make the folder hold only rows that the present maths would compute from the warehouse's present content.
@@ -68,7 +71,7 @@ class ViewFiles:
             ]
             stale_from = min((moment for moment in changes if moment is not None), default=None)
         else:
-            tables = self._tables_read()
+            tables = self.book.tables(self.view)
             after = table_states(warehouse, tables)
             stale_from = BEGINNING
         if stale_from is not None:
@@ -165,10 +168,14 @@ class ViewFiles:
         path = self.folder / _RECEIPT
         return dict(json.loads(path.read_text())) if path.is_file() else {}
 
-    def _tables_read(self) -> tuple[str, ...]:
-        from features.transform import tables_read
+    @property
+    def book(self) -> SqlBook:
+        """Where the view's SQL is."""
+        from features.sql_book import SqlBook
 
-        return tables_read(self.view)
+        if self._book is None:
+            self._book = SqlBook(None)
+        return self._book
 
     def _tidy(self) -> None:
         """Take away what killed writers left."""

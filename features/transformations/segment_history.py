@@ -1,10 +1,8 @@
 """View `segment_history`: how often leads like this one converted, as known at as_of.
 
 A segment is a source with a landing page. A lead counts once it is 30 days old, with whether it converted within
-those 30 days: every lead of a cohort is then equally mature. Counting an early conversion at once, while its
-undecided
-    neighbours
-of the same age are still left out, would make every rate too high; a longer maturity would make it late to see a
+those 30 days: every lead of a cohort is then equally mature. Counting an early conversion at once, while undecided
+leads of the same age are still left out, would make every rate too high; a longer maturity would make it late to see a
 change. A conversion that is recorded late is added when it becomes known.
 """
 

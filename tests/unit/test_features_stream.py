@@ -18,6 +18,7 @@ from features.online_keys import keys_to_materialize
 from features.online_store_rows import open_rows
 from features.repository import FeatureRepository
 from features.spines import open_deal_spine, open_lead_spine
+from features.sql_book import SqlBook
 from features.stream_clock import StreamClock
 from features.stream_door import EventDoor, open_door
 from features.stream_inbox import inbox_folder
@@ -29,6 +30,8 @@ from warehouse.ingest import ingest
 from warehouse.simulator import SimulationConfig, simulate
 from warehouse.sources import load_source
 from warehouse.store import Warehouse
+
+BOOK = SqlBook(None)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +109,7 @@ class Stream:
                 stored = reader.read(view, moments[view.join_key].to_pylist())
                 batch = {row[view.join_key]: row for row in compute(view, moments, connection).to_pylist()}
                 fresh = {key: row for key, row in stored.items() if row.as_of == now}
-                assert is_own(view) or len(fresh) == moments.num_rows
+                assert is_own(view, BOOK) or len(fresh) == moments.num_rows
                 for key, row in fresh.items():
                     expected = {feature.name: batch[key][feature.name] for feature in view.features}
                     found = {feature.name: row.values.get(feature.name) for feature in view.features}
