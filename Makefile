@@ -16,7 +16,7 @@ demo: .venv/.ready ## The whole loop, from a CRM's history to answered requests;
 	@$(BIN)/salience demo --source $(SOURCE) $(if $(DATA),--data $(DATA))
 
 test: .venv/.ready ## The tests (about 10 minutes on 2 cores)
-	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: .venv/.ready ## The tests, slow ones too
 	@$(BIN)/python -m pytest -m ''

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from common.telemetry import disable_telemetry
 
@@ -19,12 +22,22 @@ settings.load_profile("salience")
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Send a file's tests to one process, and all files that need the small world to the same: it is made once."""
-    in_world = {item.path for item in items if "small_world" in getattr(item, "fixturenames", ())}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("small_world" if item.path in in_world else str(item.path)))
+class _ByFile(LoadFileScheduling):
+    """Sends a file's tests to one process, and all files that need the small world to the same: it is made once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "small_world" if _needs_world(self.config.rootpath / file) else file
+
+
+@cache
+def _needs_world(file: Path) -> bool:
+    return "small_world" in file.read_text(encoding="utf-8")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The scheduler of `--dist loadfile`."""
+    return _ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)
