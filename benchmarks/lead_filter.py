@@ -7,7 +7,8 @@ missing or misspelt), its campaign's effect, its first rep's skill, whether it i
 lead gives, at once: an answer counts from the day of the mail that it answers, no entry is late, no tracking fails.
 From these it forms the exact distribution of state and quality by Bayes' rule, step by step (the forward algorithm,
 Rabiner 1989), the unknown part of the quality on the nodes of a Gauss-Hermite quadrature, and the probability of the
-event that is the label. So no model of what a CRM shows has a lower expected log-loss.
+event that is the label. So no model of what a CRM shows has a lower expected log-loss, but for one thing that is left
+out: that a lead was not marked as qualified in the rest of the day of its first touch.
 
 The signs are drawn anew for the leads' own hidden states, by the same rates: of the same kind and the same worth as
 those in the tables, though not the same.
