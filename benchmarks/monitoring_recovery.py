@@ -1,20 +1,30 @@
 """Recovery: how good the model is that the loop puts in place after the world has changed, unattended.
 
-    python benchmarks/monitoring_recovery.py [--leads 12000] [--scenario recession] [--convert 0.4] [--seed 7]
+    python benchmarks/monitoring_recovery.py [--leads 12000] [--scenario recession] [--convert 0.4] [--seeds 7 21 31]
                                              [--trials 2] [--keep DIR] [--check]
 
 A simulated world of four years changes two thirds of the way through. A lead model is trained as of the change; from
-then on the monitor looks every four weeks as of that moment, and where its policy says RETRAIN a training runs as of
-that moment and the gate decides; where it keeps the new model out, the champion recalibrated on the newest outcomes is
-offered, as the flow does. It goes on until half a year before the end; nobody touches anything in between. What is then
-in use is held, on leads that were scored after its promotion and whose labels are mature at
-the end, to a model that learned from the new regime alone: the same training, in another world of the same kind
-(another seed, twice as many leads), of which only the leads that came after the change exist. Bar: log-loss at most 2 %
-above that model's, AUC at most 2 % below.
+then on the monitor looks every four weeks as of that moment, and where its policy says RETRAIN (something fails, or a
+refresh is due) a training runs as of that moment and the gate decides; where it keeps the new model out, the champion
+recalibrated on the newest outcomes is offered, as the flow does. It goes on until half a year before the end; nobody
+touches anything in between. What is then in use is held, on leads that were scored after its promotion and whose
+labels are mature at the end, to a model that learned from the new regime alone: the same training, in another world
+of the same kind (another seed, twice as many leads), of which only the leads that came after the change exist.
+
+"Within 2 %" is said of what the loop does, not of the luck of one world. The outcomes of one world's later leads
+leave ±4 to ±6 % of the log-loss open, so that a loop which recovers wholly would miss 2 % in one world of four, and
+all three of three worlds hold it two times in five; a loop that loses 4 % would pass now and then. So the bars, for
+log-loss above and AUC below the new regime's model alike, are
+ - the mean over the worlds at most 2 %, and
+ - no world surely beyond it: the 95 % interval of each reaches down to 2 %,
+both by what the leads did and by what the simulator's truth expects of the same leads. The latter has no luck of
+outcomes in it, its intervals are several times as narrow, and so it is the harder test: a real loss of 3 % in any one
+world fails it. With one seed the mean is that world's figure. The noise of each world, and what the worlds differ by
+beyond it, is printed.
 
 The simulator's own recession hardly touches the leads: each converts 0.7 times as readily, but fewer come and they are
 answered sooner, so that 7.7 % instead of 8.9 % convert in the end, which costs a model next to nothing. With --convert
-they convert so many times as readily from the change on. With --keep, both worlds and what was trained in them before
+they convert so many times as readily from the change on. With --keep, the worlds and what was trained in them before
 the loop are kept, and found again by the next run.
 """
 
@@ -27,16 +37,15 @@ import tempfile
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    from benchmarks.monitoring_recovered import World as Recovered
 
-MOST_LOST = 0.02
 EVERY_DAYS = 28
-SEED, TIMES = 7, 2
+SEEDS, TIMES = (7, 21, 31), 2
 # The loop ends so long before the world does: half a year, of which the newest labels take the second half.
 JUDGED_DAYS = 180
-REPLICATES = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +162,8 @@ def run_loop(place: World, *, change: datetime, end: datetime) -> tuple[datetime
         acted = watch(parts, task="lead", now=now, first=1)[-1]
         failing = [check.name for check in acted.look.checks if str(check.state) in ("fails", "notice")]
         weeks = (acted.look.end - change).days / 7
-        print(f"  week {weeks:5.1f}: {acted.record.decision}; {', '.join(failing) or 'nothing'}", flush=True)
+        why = " (refresh)" if acted.record.inputs.get("refresh") else ""
+        print(f"  week {weeks:5.1f}: {acted.record.decision}{why}; {', '.join(failing) or 'nothing'}", flush=True)
         if str(acted.record.decision) == "RETRAIN" and acted.is_new:
             promoted = answer(parts, place, look=acted.look)
             if promoted is not None:
@@ -192,62 +202,28 @@ def tell(what: str, outcome: dict[str, Any]) -> None:
     print(f"     {what}, {word}: {outcome['reason'].split(';')[0]}", flush=True)
 
 
-def judge(place: World, bundles: dict[str, Any], *, since: datetime, end: datetime, horizon_days: int) -> bool:
-    """Log-loss and AUC of each model on later leads, and the promoted one's against the last one's."""
-    from features.spines import lead_history_spine
-    from monitoring.gathering import scored_frame
-    from monitoring.windows import rows_within
-    from training.calibration import log_loss_rows
-    from training.evaluation import auc
-    from training.labels import LEAD_CONVERTED, label_spine
-    from training.resampling import resample
-    from training.scorer import Scorer
-
-    spine = lead_history_spine(place.warehouse, mode=place.source.lead.spine, until=end)
-    spine = rows_within(spine, (since, end - timedelta(days=horizon_days)))
-    label = label_spine(spine, place.warehouse, outcome=LEAD_CONVERTED, horizon_days=horizon_days, cut=end).value
-    known = ~np.isnan(label)
-    answers = {
-        name: np.asarray(scored_frame(place.repository, Scorer.load(bundle), spine, progress=None)["probability"])[
-            known
-        ]
-        for name, bundle in bundles.items()
-    }
-    label, entity = label[known], np.array(spine["lead_id"].to_pylist(), dtype=object)[known]
-    drawn = resample(entity, replicates=REPLICATES, seed=1)
-    weights = np.column_stack([np.ones(len(label)), drawn.weights[drawn.group]])
-    loss = {name: (log_loss_rows(label, told) @ weights) / weights.sum(axis=0) for name, told in answers.items()}
-    area = {name: auc(label, told, weights) for name, told in answers.items()}
-    leads = len(set(entity.tolist()))
-    print(f"\n{len(label):,} moments of {leads:,} leads after {since:%Y-%m-%d}, {label.mean():.1%} convert")
-    print(f"{'model':<40}{'log-loss':>10}{'AUC':>8}")
-    for name in answers:
-        print(f"{name:<40}{loss[name][0]:>10.4f}{area[name][0]:>8.4f}")
-    _, promoted, fresh = answers
-    more, less = loss[promoted] / loss[fresh] - 1, 1 - area[promoted] / area[fresh]
-    good = True
-    for what, ratio in (("log-loss above", more), ("AUC below", less)):
-        low, high = np.quantile(ratio[1:], [0.025, 0.975])
-        good &= bool(ratio[0] <= MOST_LOST)
-        print(f"in use, {what} the new regime's model: {ratio[0]:+.2%} (95 %: {low:+.2%} to {high:+.2%})")
-    return good
-
-
-def recovers(config: Any, folder: Path, scratch: Path, *, trials: int) -> bool:
+def recovers(config: Any, folder: Path, scratch: Path, *, trials: int) -> Recovered:
     """Both worlds, the loop in a copy of one of them, and what it came to."""
+    from benchmarks.monitoring_recovered import compare, rows_to_judge
+
     old = first_model(world(config, folder / "world", trials=trials), as_of=config.change)
     shutil.copytree(folder / "world", scratch)
     place = world(config, scratch, trials=trials)
-    print(f"{config.scenario} at {config.change:%Y-%m-%d}; {config.leads:,} leads in {config.years} years", flush=True)
+    print(f"\nSeed {config.seed}: {config.scenario} at {config.change:%Y-%m-%d}; {config.leads:,} leads", flush=True)
     found = run_loop(place, change=config.change, end=config.end - timedelta(days=JUDGED_DAYS))
     if found is None:
         print("Nothing was promoted: what is judged is the model from before the change, which stayed in use")
     since, promoted = found or (config.change, old.bundle)
     other = replace(config, seed=config.seed + 1, leads=TIMES * config.leads, deals=TIMES * config.deals)
     fresh = first_model(world(other, folder / "other", trials=trials, only_since=other.change))
-    bundles = {"before the change": old.bundle, "in use after the loop": promoted}
-    bundles["learned from the new regime alone"] = fresh.bundle
-    return judge(place, bundles, since=since, end=config.end, horizon_days=place.source.lead.horizon_days)
+    bundles = {
+        "before the change": old.bundle,
+        "in use after the loop": promoted,
+        "learned from the new regime alone": fresh.bundle,
+    }
+    print(f"After {since:%Y-%m-%d}: ", end="")
+    judged = rows_to_judge(place, bundles, since=since, end=config.end)
+    return compare(judged, name=f"seed {config.seed}", seed=config.seed)
 
 
 def main() -> int:
@@ -255,28 +231,35 @@ def main() -> int:
     parser.add_argument("--leads", type=int, default=12_000)
     parser.add_argument("--scenario", default="recession")
     parser.add_argument("--convert", type=float, help="how much more readily leads convert after the change")
-    parser.add_argument("--seed", type=int, default=SEED, help="of the world; the next one is the other world's")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=SEEDS, help="of the worlds; the next is the other one's"
+    )
     parser.add_argument("--trials", type=int, default=2, help="trials of each training")
     parser.add_argument("--keep", type=Path, help="folder in which worlds and first models are kept")
     parser.add_argument("--check", action="store_true", help="exit 1 where a bar is missed")
     options = parser.parse_args()
+    from benchmarks.monitoring_recovered import MOST_LOST, over_worlds
     from warehouse.simulator import SimulationConfig
     from warehouse.simulator.parameters import PROCESS_CHANGE, RECESSION
 
-    config = SimulationConfig(
-        years=4, scenario=options.scenario, seed=options.seed, leads=options.leads, deals=options.leads * 3 // 10
-    )
     if options.convert is not None:
         RECESSION["convert"] = PROCESS_CHANGE["convert"] = options.convert
-    with tempfile.TemporaryDirectory() as scratch:
-        good = recovers(config, options.keep or Path(scratch), Path(scratch) / "loop", trials=options.trials)
+    worlds = []
+    for seed in options.seeds:
+        config = SimulationConfig(
+            years=4, scenario=options.scenario, seed=seed, leads=options.leads, deals=options.leads * 3 // 10
+        )
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = options.keep / str(seed) if options.keep else Path(scratch)
+            worlds.append(recovers(config, folder, Path(scratch) / "loop", trials=options.trials))
+    good = over_worlds(worlds)
     print(f"{'PASS' if good else 'FAIL'}: within {MOST_LOST:.0%}")
     return 1 if options.check and not good else 0
 
 
 if __name__ == "__main__":
     # This file's folder is first on the path, and has a warehouse.py and a features.py of its own.
-    sys.path.pop(0)
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
     from common.telemetry import disable_telemetry
 
     disable_telemetry()

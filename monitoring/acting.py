@@ -176,6 +176,8 @@ def _evaluate(parts: Parts, look: Look, log: DecisionLog) -> DecisionRecord:
             "checks": {check.name: str(check.state) for check in look.checks},
             "last_looks": [[check.name for check in checks if check.state == State.FAILS] for checks in last],
             "new_labels": look.facts.get("new_labels"),
+            "fresh_labels": look.facts.get("fresh_labels"),
+            "refresh": found.is_refresh,
             "policy": parts.policy.model_dump(),
         },
         thresholds={},
@@ -188,13 +190,15 @@ def facts_of(parts: Parts, look: Look, log: DecisionLog) -> Facts:
     trained = [step for step in log.steps(step=RETRAINING) if step.record["model"] == look.model]
     entries = [entry for entry in promotion_log(parts.registry).entries() if entry["name"] == look.model]
     promoted = [entry for entry in entries if entry["promoted"] and str(entry["version"]) == look.version]
-    data_time = _data_time(look.version, log)
+    data_time, tried = _data_time(look.version, log), look.facts.get("last_try")
     return Facts(
         now=look.end,
         last_retraining=parse_moment(trained[-1].record["data_time"]) if trained else None,
         promoted_at=data_time if promoted else None,
         has_predecessor=len(reigns(entries, look.model)) > 1,
         new_labels=look.facts.get("new_labels"),
+        last_try=parse_moment(tried) if tried else None,
+        fresh_labels=look.facts.get("fresh_labels"),
     )
 
 
@@ -211,7 +215,10 @@ def _data_time(version: str, log: DecisionLog) -> datetime | None:
 
 
 def _with_standing(facts: Facts, found: Evaluation, look: Look, parts: Parts, log: DecisionLog) -> Facts:
-    """A person's IGNORE or HOLD on the same cause stands for the cool-down; the gate's word was about a challenger."""
+    """A person's IGNORE or HOLD on the same cause, or on a refresh, stands for the cool-down.
+
+    The gate's word does not: it was about a challenger.
+    """
     for step in reversed(list(log.steps(step=DECISION))):
         record = DecisionRecord.read(step.record)
         if (
@@ -222,6 +229,7 @@ def _with_standing(facts: Facts, found: Evaluation, look: Look, parts: Parts, lo
             continue
         age_days = (look.end - record.window[1]).total_seconds() / 86_400
         same = found.cause and record.inputs.get("cause") == found.cause
+        same = same or (found.is_refresh and record.inputs.get("refresh"))
         if same and 0 <= age_days <= parts.policy.retrain.cool_down_days:
             words = f"{record.decided_by} decided {record.decision} on {record.decided_at:%Y-%m-%d}: {record.reason}"
             return Facts(**{**vars(facts), "standing": (record.decision, words)})
@@ -245,6 +253,7 @@ def event_payload(workspace: Workspace, look: Look, record: DecisionRecord) -> d
         "version": look.version,
         "look_id": look.look_id,
         "decision": str(record.decision),
+        "kind": "refresh" if record.inputs.get("refresh") else "drift",
         "cause": str(record.inputs.get("cause", "")),
         "reason": record.reason,
     }

@@ -22,6 +22,7 @@ from monitoring.gathering import Material, gather
 from monitoring.look import Look, look_id
 from monitoring.outcomes import by_month, check_outcomes, spans
 from monitoring.pace import LENGTHS, MOST_WEEKS, check_pace, split_weeks, weekly_pace
+from monitoring.refreshing import refresh_facts
 from monitoring.retraining import Policy
 from monitoring.rolling import FEWEST_OUTCOMES
 from monitoring.serving_log import check_serving
@@ -99,7 +100,7 @@ def look_at(
         window=material.windows.current,
         checks=tuple(checks),
         report=str(report.page),
-        facts=_facts(material, report, seed=parts.settings.training.seed),
+        facts=_facts(material, report, seed=parts.settings.training.seed) | refresh_facts(material, parts.workspace),
     )
 
 

@@ -36,6 +36,13 @@ class RetrainPolicy(_Part):
     )
 
 
+class RefreshPolicy(_Part):
+    """When a model is retrained although nothing fails."""
+
+    every_days: float | None = Field(84, gt=0, description="Days since the last try; unset: never.")
+    least_new_labels: int = Field(300, ge=1, description="Leads or deals whose labels became known since then.")
+
+
 class TrustPolicy(_Part):
     """What must hold before a finding is acted on."""
 
@@ -57,6 +64,7 @@ class Policy(_Part):
     every_days: float = Field(7, gt=0, description="Days between two looks.")
     least_cost_share: float = Field(0.05, gt=0, le=1, description="Cost below which a finding pages nobody.")
     retrain: RetrainPolicy = RetrainPolicy()
+    refresh: RefreshPolicy = RefreshPolicy()
     trust: TrustPolicy = TrustPolicy()
     rollback: RollbackPolicy = RollbackPolicy()
 
@@ -99,6 +107,9 @@ class Facts:
         promoted_at: When the champion took its place; None if not known.
         has_predecessor: Whether there is a champion before it to go back to.
         new_labels: Leads or deals with mature labels that the champion has not learned from; None: not asked.
+        last_try: When the newest training went before the gate, or else this version was first looked at; None at
+            that first look.
+        fresh_labels: Leads or deals whose labels became known since then; None: not asked.
         standing: What a person decided on the same cause, and who and why, if it still stands.
     """
 
@@ -107,6 +118,8 @@ class Facts:
     promoted_at: datetime | None = None
     has_predecessor: bool = False
     new_labels: int | None = 0
+    last_try: datetime | None = None
+    fresh_labels: int | None = None
     standing: tuple[Recommendation, str] | None = None
 
 
@@ -121,8 +134,9 @@ class Evaluation:
         failing: Names of the checks that fail.
         cause: What they hang on.
         cost_share: The largest cost among them, as a share of what the model is worth; None if not known.
-        conditions: Each condition of a retraining with whether it holds and the figures, in the policy's order; empty
-            where none was asked.
+        conditions: Each condition of a retraining, or where nothing fails of a refresh, with whether it holds and the
+            figures, in the policy's order; empty where none was asked.
+        is_refresh: Whether it says RETRAIN, or what a person said instead, although nothing fails.
     """
 
     verdict: Verdict
@@ -132,6 +146,7 @@ class Evaluation:
     cause: str
     cost_share: float | None
     conditions: tuple[dict[str, Any], ...] = ()
+    is_refresh: bool = False
 
 
 def fails(checks: Sequence[Check]) -> bool:
@@ -153,6 +168,7 @@ def evaluate(looks: Sequence[Sequence[Check]], facts: Facts, policy: Policy) -> 
     costs = [check.cost_share for check in failing if check.cost_share is not None]
     verdict = _verdict(newest)
     decision, reason, conditions = _decide(looks, failing, facts, policy, verdict)
+    is_due = not failing and bool(conditions) and all(condition["holds"] for condition in conditions)
     return Evaluation(
         verdict=verdict,
         decision=decision,
@@ -161,6 +177,7 @@ def evaluate(looks: Sequence[Sequence[Check]], facts: Facts, policy: Policy) -> 
         cause=cause,
         cost_share=max(costs) if costs else None,
         conditions=conditions,
+        is_refresh=is_due,
     )
 
 
@@ -180,13 +197,7 @@ def _decide(
         why = next((check.says for check in looks[-1] if check.state == State.UNKNOWN), "nothing could be compared")
         return Recommendation.HOLD, f"Too little to tell: {why}", ()
     if not failing:
-        noticed = [check for check in looks[-1] if check.state == State.NOTICE]
-        if noticed and all(check.is_a_guess for check in noticed):
-            return Recommendation.IGNORE, f"Nothing that is known costs anything. A guess: {noticed[0].says}", ()
-        noticed = [check for check in noticed if not check.is_a_guess]
-        if noticed:
-            return Recommendation.IGNORE, f"It costs next to nothing: {noticed[0].says}", ()
-        return Recommendation.IGNORE, "Nothing moved beyond chance and the ordinary difference between weeks.", ()
+        return _refresh_or_ignore(looks[-1], facts, policy)
     broken = [check for check in failing if check.name in TO_MEND_FIRST]
     if broken:
         return Recommendation.HOLD, f"Mend this before any retraining: {broken[0].says}", ()
@@ -201,6 +212,59 @@ def _decide(
     if missing:
         return Recommendation.HOLD, f"{worst.says} Not yet retrained: {missing[0]['says']}.", tuple(conditions)
     return Recommendation.RETRAIN, f"{worst.says} {conditions[0]['says'].capitalize()}.", tuple(conditions)
+
+
+def _refresh_or_ignore(
+    checks: Sequence[Check], facts: Facts, policy: Policy
+) -> tuple[Recommendation, str, tuple[dict[str, Any], ...]]:
+    """Nothing fails: a refresh where one is due, which is no alarm; else nothing."""
+    conditions = tuple(_refresh_conditions(checks, facts, policy))
+    if conditions and all(condition["holds"] for condition in conditions):
+        if facts.standing is not None:
+            return facts.standing[0], f"{facts.standing[1]} (of a refresh, which is still due)", conditions
+        says = "; ".join(condition["says"] for condition in conditions[:2])
+        return Recommendation.RETRAIN, f"Nothing fails, but a refresh is due: {says}.", conditions
+    return Recommendation.IGNORE, _nothing(checks), conditions
+
+
+def _nothing(checks: Sequence[Check]) -> str:
+    noticed = [check for check in checks if check.state == State.NOTICE]
+    if noticed and all(check.is_a_guess for check in noticed):
+        return f"Nothing that is known costs anything. A guess: {noticed[0].says}"
+    noticed = [check for check in noticed if not check.is_a_guess]
+    if noticed:
+        return f"It costs next to nothing: {noticed[0].says}"
+    return "Nothing moved beyond chance and the ordinary difference between weeks."
+
+
+def _refresh_conditions(checks: Sequence[Check], facts: Facts, policy: Policy) -> list[dict[str, Any]]:
+    """What a refresh hangs on; nothing where it is switched off, or where no labels are asked."""
+    asked = policy.refresh
+    if asked.every_days is None or facts.fresh_labels is None:
+        return []
+    tries = [moment for moment in (facts.last_try, facts.last_retraining) if moment is not None]
+    waited = (facts.now - max(tries)) / timedelta(days=1) if tries else None
+    wait = max(asked.every_days, policy.retrain.cool_down_days)
+    quality = next((check.state for check in checks if check.name == "data quality"), State.UNKNOWN)
+    return [
+        {
+            "condition": "last try",
+            "holds": waited is not None and waited >= wait,
+            "says": "this version is looked at for the first time"
+            if waited is None
+            else f"the last try was {waited:.0f} days ago, and {wait:g} are waited",
+        },
+        {
+            "condition": "fresh labels",
+            "holds": facts.fresh_labels >= asked.least_new_labels,
+            "says": f"{facts.fresh_labels} have labels that became known since; {asked.least_new_labels} are needed",
+        },
+        {
+            "condition": "data quality",
+            "holds": quality == State.OK,
+            "says": "data quality passed" if quality == State.OK else "data quality is not known to be good enough",
+        },
+    ]
 
 
 def _rollback(failing: Sequence[Check], facts: Facts, policy: Policy) -> str | None:

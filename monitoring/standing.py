@@ -17,6 +17,8 @@ _HEADLINES = {
     "IGNORE": ("Nothing to do", "good"),
 }
 _NOT_KNOWN = ("Wait: not known yet", "unsure")
+# Nothing is wrong: labels of newer times have come.
+_REFRESH = ("Refresh", "good")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +60,15 @@ def standing(
     )
     decision = str(record["decision"]) if record else "HOLD"
     headline, mark = _HEADLINES[decision]
+    is_refresh = bool(record and record["inputs"].get("refresh"))
+    if decision == "RETRAIN" and is_refresh:
+        headline, mark = _REFRESH
     if decision == "IGNORE" and _guess(newest) is not None:
         headline, mark = _NOT_KNOWN
     if persons:
         headline, mark = f"{persons['decision'].capitalize()}, decided", "good"
     if trained:
-        headline, mark = (
-            ("Retrained", "good") if trained.record["promoted"] else ("Hold: challenger kept out", "unsure")
-        )
+        headline, mark = _after_training(promoted=bool(trained.record["promoted"]), is_refresh=is_refresh)
     return Standing(
         headline=headline,
         mark=mark,
@@ -76,6 +79,12 @@ def standing(
         decided=_decided(newest, persons, trained, record, promotions),
         commands=() if trained or persons else _commands(decision, newest, source),
     )
+
+
+def _after_training(*, promoted: bool, is_refresh: bool) -> tuple[str, str]:
+    if promoted:
+        return "Retrained", "good"
+    return ("Refresh tried, champion stays", "good") if is_refresh else ("Hold: challenger kept out", "unsure")
 
 
 def _guess(look: Look) -> Check | None:
