@@ -6,9 +6,11 @@
 Trains on a simulated world (reused where `--home` holds one) and looks at the Monday snapshots after the training's
 split: ability by stage beside the oracle's, and beside what a learner gets from the same features that is *taught the
 truth itself*, of this world's past and of whole other worlds (`--lessons`): no model on these features can be expected
-to do better. `--latent` tells what hidden things the oracle's ability rests on. Then expected wins by month ahead
-beside the true expectation, and how near to it a level learned from the past can come; the share still open; days of
-closing beside the CRM's; and the speed of scoring many deals.
+to do better. Nor any model at all than *the best reader* of a CRM (deal_filter.py), who knows every rate of the
+simulator and all but what is hidden: beside the model, and over all Mondays as the truth expects it. `--latent` tells
+what hidden things the oracle's ability rests on. Then expected wins by month ahead beside the true expectation, and
+how near to it a level learned from the past can come; the share still open; days of closing beside the CRM's; and the
+speed of scoring many deals.
 """
 
 from __future__ import annotations
@@ -92,7 +94,8 @@ def ceilings(
 
 
 def main() -> int:
-    from benchmarks.deals_ability import show_ability
+    from benchmarks.deal_filter import best_reader
+    from benchmarks.deals_ability import answers_of, show_ability, show_bound
     from benchmarks.deals_latent import show_latent
     from benchmarks.deals_sums import IN_SUM, show_sums
     from benchmarks.deals_world import later_rows, make_world, past_rows, snapshots, train
@@ -115,7 +118,10 @@ def main() -> int:
         trained = train(make_world(home, deals=options.deals, seed=options.seed), trials=options.trials)
         table, as_of = snapshots(trained.world, trained.scorer.manifest.feature_service)
         later = later_rows(trained, table, as_of)
-        shares = show_ability(trained, later, ceilings(trained, later, table, as_of, home=home, options=options))
+        others = ceilings(trained, later, table, as_of, home=home, options=options)
+        reading = best_reader(trained.world.config, seed=options.seed)
+        shares = show_ability(trained, later, others | {"the best reader": answers_of(reading, later)})
+        show_bound(reading, bar=ORACLE_SHARE)
         if options.latent:
             show_latent(trained.world.config)
         ratios, mine, right = show_sums(trained, later, past_rows(trained, table, as_of))
