@@ -55,12 +55,17 @@ def features_of(frame: pd.DataFrame) -> list[SimpleNamespace]:
 
 def rings(reference: pd.DataFrame, current: pd.DataFrame, blocks: np.ndarray | None, *, seed: int) -> bool:
     """Whether our alarm rings."""
+    return bool(ringing(reference, current, blocks, seed=seed))
+
+
+def ringing(reference: pd.DataFrame, current: pd.DataFrame, blocks: np.ndarray | None, *, seed: int) -> list[str]:
+    """The columns at which our alarm rings."""
     from monitoring.columns import pair_columns
     from monitoring.thresholds import calibrate
 
     pairs = pair_columns(reference, current, features=features_of(reference))
     pooled = None if blocks is None else np.r_[blocks, np.full(len(current), -1)]
-    return any(alarm.rings for alarm in calibrate(pairs, seed=seed, blocks=pooled))
+    return sorted({alarm.column for alarm in calibrate(pairs, seed=seed, blocks=pooled) if alarm.rings})
 
 
 def evidently_rings(reference: pd.DataFrame, current: pd.DataFrame) -> tuple[bool, float]:

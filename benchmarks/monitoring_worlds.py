@@ -14,6 +14,9 @@ import pandas as pd
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 BANK_CHANGE = datetime(2009, 3, 1, tzinfo=UTC)
+OLIST_CHANGE = datetime(2018, 1, 1, tzinfo=UTC)
+# A lead of olist counts as won within so many days of its first contact.
+OLIST_DAYS = 60
 
 
 def bank_frame() -> tuple[pd.DataFrame, np.ndarray]:
@@ -35,7 +38,7 @@ def olist_frame() -> pd.DataFrame:
     deals = pd.read_csv(next((DATA / "olist").glob("*closed_deals*")))
     frame = leads.merge(deals[["mql_id", "won_date"]], on="mql_id", how="left")
     as_of = pd.to_datetime(frame["first_contact_date"], utc=True)
-    won = (pd.to_datetime(frame["won_date"], utc=True) - as_of).dt.days.le(60)
+    won = (pd.to_datetime(frame["won_date"], utc=True) - as_of).dt.days.le(OLIST_DAYS)
     return pd.DataFrame({"origin": frame["origin"], "landing": frame["landing_page_id"].str[:4],
                          "outcome": np.where(won, "yes", "no"), "as_of": as_of})  # fmt: skip
 

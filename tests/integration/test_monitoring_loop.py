@@ -121,6 +121,9 @@ def test_a_model_of_another_regime_is_seen_retrained_judged_and_replaced(changed
     assert [acted.record.decision for acted in first] == [Decision.RETRAIN]
     failing = {check.name for check in first[0].look.checks if check.state == State.FAILS}
     assert {"real quality", "calibration"} <= failing
+    # The clock of a refresh has no beginning before the first look at a version.
+    assert first[0].look.facts["last_try"] is None
+    assert 0 < first[0].look.facts["fresh_labels"] == first[0].look.facts["new_labels"]
     assert events[0][:2] == (DRIFT_EVENT, f"salience.model.{world.workspace.model_name('lead')}")
     look_id = events[0][2]["look_id"]
 
@@ -217,6 +220,8 @@ def test_a_persons_word_stands_for_the_same_cause(small_world: SmallWorld, tmp_p
         world.workspace, report_id=earlier.look.look_id, decision=Decision.HOLD, by="Ada", reason="The fair ends soon."
     )
     later = watch(parts, task="lead", now=world.now)[-1]
+    assert later.look.facts["last_try"] == earlier.look.end.isoformat()
+    assert 0 < later.look.facts["fresh_labels"] < later.look.facts["new_labels"]
     if later.record.inputs["cause"] == earlier.record.inputs["cause"]:
         assert later.record.decision == Decision.HOLD
         assert "Ada decided HOLD" in later.record.reason
