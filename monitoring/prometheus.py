@@ -17,6 +17,7 @@ _HELP = {
     "salience_monitoring_check_state": "State of a check at the newest look: -1 cannot tell, 0 ok, 1 moved, 2 fails.",
     "salience_monitoring_check_cost_share": "Cost of a check's finding as a share of what the model is worth.",
     "salience_monitoring_decision": "1 for the decision that the policy's newest evaluation came to, else 0.",
+    "salience_monitoring_refresh": "1 where that decision is on a refresh, which is no alarm: nothing fails.",
     "salience_monitoring_look_end_seconds": "End of the newest look's window, seconds since 1970.",
     "salience_monitoring_auc": "AUC of the newest mature window (kind real), or expected of the current one.",
     "salience_monitoring_looks_total": "Looks made.",
@@ -77,6 +78,8 @@ def _of_log(workspace: Workspace, look: Look) -> Iterator[tuple[str, str]]:
         for decision in Recommendation:
             labels = {"model": look.model, "decision": str(decision)}
             yield _sample("salience_monitoring_decision", labels, int(evaluated[-1].decision == decision))
+        is_refresh = bool(evaluated[-1].inputs.get("refresh"))
+        yield _sample("salience_monitoring_refresh", {"model": look.model}, int(is_refresh))
     done = [step.record for step in log.steps(step=RETRAINING) if step.record["model"] == look.model]
     for result, promoted in (("promoted", True), ("kept_out", False)):
         count = sum(bool(record["promoted"]) == promoted for record in done)

@@ -16,6 +16,7 @@ from monitoring.acting import DRIFT_EVENT, EVALUATED_EVENT, event_payload, finis
 from monitoring.checks import Check, State
 from monitoring.decisions import DECISION, Recommendation, decide, decision_log, read_decisions
 from monitoring.look import Look, keep_look
+from monitoring.prometheus import render_metrics
 from monitoring.refreshing import count_fresh, last_try
 from monitoring.retraining import Evaluation, Facts, Policy, evaluate
 from monitoring.standing import standing
@@ -171,6 +172,7 @@ def test_a_refresh_is_recorded_starts_a_retraining_and_pages_nobody(parts: Any) 
     assert [each["holds"] for each in done.record.inputs["conditions"]] == [True, True, True]
     assert [(name, payload["kind"]) for name, _, payload in sent] == [(DRIFT_EVENT, "refresh")]
     assert event_payload(parts.workspace, seen, done.record)["cause"] == ""
+    assert 'salience_monitoring_refresh{model="demo-lead"} 1' in render_metrics(parts.workspace)
 
 
 def test_a_look_that_does_nothing_records_what_a_refresh_still_waits_for(parts: Any) -> None:
