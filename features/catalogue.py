@@ -18,6 +18,7 @@ from features.transformations.lead_activity import LEAD_ACTIVITY
 from features.transformations.lead_engagement import LEAD_ENGAGEMENT
 from features.transformations.lead_profile import LEAD_PROFILE
 from features.transformations.rep_deals import REP_DEALS
+from features.transformations.rep_leads import REP_LEADS
 from features.transformations.rep_performance import REP_PERFORMANCE
 from features.transformations.segment_history import SEGMENT_HISTORY
 from features.transformations.series_history import SERIES_HISTORY
@@ -61,6 +62,7 @@ VIEWS: dict[str, ViewSpec] = {
         ACCOUNT_HISTORY,
         REP_PERFORMANCE,
         REP_DEALS,
+        REP_LEADS,
         SERIES_HISTORY,
     )
 }
@@ -72,7 +74,14 @@ SERVICES: dict[str, ServiceSpec] = {
             name="lead_score_v1",
             about="Probability that a lead converts.",
             join_key="lead_id",
-            views=("lead_profile", "lead_engagement", "lead_activity", "segment_history", "rep_performance"),
+            views=(
+                "lead_profile",
+                "lead_engagement",
+                "lead_activity",
+                "segment_history",
+                "rep_performance",
+                "rep_leads",
+            ),
         ),
         ServiceSpec(
             name="deal_win_v1",

@@ -13,8 +13,7 @@ import pyarrow as pa
 from common.clock import parse_moment, utc
 from common.errors import InputError
 from features.catalogue import OwnFields
-from features.spines import OPEN_LEAD_STATUSES
-from warehouse.contracts import CONTRACTS, TIME_COLUMNS, Column
+from warehouse.contracts import CONTRACTS, OPEN_LEAD_STATUSES, TIME_COLUMNS, Column
 
 PAYLOAD_ID = "payload"
 

@@ -21,7 +21,7 @@ from features.transform import canonical_tables, duckdb_sql
 from features.transformations.expressions import segment_of, stage_key
 from features.transformations.history import is_not_deleted, known_path
 from features.transformations.series_history import series_bookings
-from warehouse.contracts import CONTRACTS, UTC_MICROSECONDS
+from warehouse.contracts import CONTRACTS, OPEN_LEAD_STATUSES, UTC_MICROSECONDS
 
 if TYPE_CHECKING:
     import duckdb
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 LEAD_DAYS = (1, 3, 7, 14, 30, 60)
 """Days after first contact at which an open lead is scored again."""
 
-OPEN_LEAD_STATUSES = ("new", "working", "qualified")
 
 LEAD_SPINE = pa.schema(
     [("lead_id", pa.string()), ("as_of", UTC_MICROSECONDS), ("rep_id", pa.string()), ("segment_id", pa.string())]

@@ -18,11 +18,10 @@ import pyarrow.compute as pc
 from features.catalogue import own_fields
 from features.definitions import served_views
 from features.specs import ViewSpec
-from features.spines import OPEN_LEAD_STATUSES
 from features.stream_door import STREAMED
 from features.transform import SPINE, answer, canonical_tables, compute, duckdb_sql, spine_shown
 from warehouse.as_known import versions_on_spine
-from warehouse.contracts import CONTRACTS
+from warehouse.contracts import CONTRACTS, OPEN_LEAD_STATUSES
 from warehouse.delta_tables import AppendOnlyTable
 from warehouse.views import (
     SQL_TYPES,

@@ -143,6 +143,7 @@ class Contract:
 
 
 LEAD_STATUSES = ("new", "working", "qualified", "converted", "disqualified")
+OPEN_LEAD_STATUSES = LEAD_STATUSES[:3]
 DEAL_STATUSES = ("open", "won", "lost")
 LEAD_EVENT_KINDS = (
     "page_view",

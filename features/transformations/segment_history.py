@@ -1,9 +1,7 @@
 """View `segment_history`: how often leads like this one converted, as known at as_of.
 
-A segment is a source with a landing page. A lead counts once it is 30 days old, with whether it converted within
-those 30 days: every lead of a cohort is then equally mature. Counting an early conversion at once, while undecided
-leads of the same age are still left out, would make every rate too high; a longer maturity would make it late to see a
-change. A conversion that is recorded late is added when it becomes known.
+A segment is a source with a landing page. A lead counts once it is 30 days old: a longer maturity would make the rates
+late to see a change.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING
 from features.specs import FeatureSpec, ViewSpec
 from features.transformations.expressions import UNSEEN, segment_of, source_of_segment
 from features.transformations.history import attach, enter_and_leave, known_path, running_totals
+from features.transformations.lead_outcomes import first_of_each_lead, lead_outcomes
 from warehouse.contracts import CONTRACTS
 
 if TYPE_CHECKING:
@@ -81,42 +80,14 @@ def unseen_segments(segment_id: str) -> tuple[str, ...]:
     return (f"{source}|{UNSEEN}", f"{UNSEEN}|{UNSEEN}")
 
 
-def _matured_leads(path: ir.Table) -> ir.Table:
-    """One row per lead as it was first known: segment, mature_at, and created to tell a conversion within 30 days."""
-    import ibis
-
-    first = ibis.window(group_by="lead_id", order_by=["known_from"])
-    known = path.mutate(place=ibis.row_number().over(first))
-    known = known.filter(known.place == 0)
-    mature = known.lead_created_at + ibis.interval(days=MATURITY_DAYS)
-    return known.select(
-        "lead_id",
-        segment_id=segment_of(known.source, known.landing_page),
-        deadline=mature,
-        mature_at=ibis.greatest(mature, known.known_from),
-    )
-
-
 def _outcomes(leads: ir.Table) -> ir.Table:
-    """Rows (segment, source, mature_at, moment, leads, conversions): a mature lead, or its conversion once known."""
-    import ibis
-
+    """Rows (segment_id, source_part, mature_at, moment, leads, conversions), by the segment as it was first known."""
     path = known_path(leads, CONTRACTS["leads"])
-    matured = _matured_leads(path)
-    won = path.filter(path.status == "converted").select("lead_id", "event_timestamp", "known_from")
-    joined = matured.inner_join(won, "lead_id")
-    joined = joined.filter(joined.event_timestamp <= joined.deadline)
-    joined = joined.group_by("lead_id", "segment_id", "mature_at").aggregate(known_from=joined.known_from.min())
-    zero, one = ibis.literal(0).cast("int64"), ibis.literal(1).cast("int64")
-    rows = matured.select("segment_id", "mature_at", moment=matured.mature_at, leads=one, conversions=zero).union(
-        joined.select(
-            "segment_id",
-            "mature_at",
-            moment=ibis.greatest(joined.mature_at, joined.known_from),
-            leads=zero,
-            conversions=one,
-        )
+    first = first_of_each_lead(path)
+    cohort = first.select(
+        "lead_id", "lead_created_at", "known_from", segment_id=segment_of(first.source, first.landing_page)
     )
+    rows = lead_outcomes(cohort, path.filter(path.status == "converted"), keys=("segment_id",), days=MATURITY_DAYS)
     return rows.mutate(source_part=source_of_segment(rows.segment_id))
 
 

@@ -39,6 +39,7 @@ VIEWS_TRIED += (
     "account_history",
     "rep_performance",
     "rep_deals",
+    "rep_leads",
 )
 ROWS = 300
 

@@ -38,7 +38,11 @@ def test_a_feature_is_told_in_words_with_its_window(feature: FeatureSpec) -> Non
 
 def test_a_view_without_its_tables_is_left_out() -> None:
     only_leads = features_of("lead_score_v1", ["leads"])
-    assert {view.name for view in views_of("lead_score_v1", ["leads"])} == {"lead_profile", "segment_history"}
+    assert {view.name for view in views_of("lead_score_v1", ["leads"])} == {
+        "lead_profile",
+        "segment_history",
+        "rep_leads",
+    }
     assert "count_page_view_7d" not in {feature.name for feature in only_leads}
     assert [view.name for view in views_of("deal_win_v1", ["opportunities"])] == [
         "deal_state",

@@ -108,12 +108,12 @@ def test_a_silent_lead_has_counts_of_zero_and_no_recency() -> None:
 
 
 def _cohort(
-    source: str, page: str, *, leads: int, converted: int, born: float, known: float | None = None
+    source: str, page: str, *, leads: int, converted: int, born: float, known: float | None = None, **own: object
 ) -> list[dict]:
     rows = []
     for place in range(leads):
         name = f"{source}-{page}-{born}-{place}"
-        columns = {"source": source, "landing_page": page, "lead_created_at": day(born)}
+        columns = {"source": source, "landing_page": page, "lead_created_at": day(born), **own}
         rows.append(lead(name, born, **columns))
         if place < converted:
             rows.append(lead(name, born + 5, known, **columns, status="converted"))
@@ -159,6 +159,25 @@ def test_a_lead_leaves_the_rates_when_its_window_has_passed() -> None:
     assert (both["count_leads_segment_365d"], newest["count_leads_segment_365d"]) == (8, 4)
     assert both["conversion_rate_all_90d"] == 0.0  # the first cohort became mature 100 days before
     assert none["count_leads_segment_365d"] == 0
+
+
+def test_a_rep_is_known_by_the_leads_worked_first_beside_all_leads() -> None:
+    leads = _cohort("web", "a", leads=50, converted=10, born=0, rep_id="R1")
+    leads += _cohort("web", "b", leads=150, converted=10, born=0, rep_id="R2")
+    # R3 comes in at the conversion: the lead stays R2's, or the winner would have no losses.
+    leads += [lead("taken over", 0, rep_id="R2")]
+    leads += [lead("taken over", 5, lead_created_at=day(0), rep_id="R3", status="converted")]
+    leads += [lead("nobody's", 0)]
+    young, good, other, late_comer, unseen = features(
+        "rep_leads", {"leads": leads}, ("R1", 89.9), ("R1", 90), ("R2", 90), ("R3", 90), ("(unseen)", 90)
+    )
+    everyone = 21 / 201
+    assert (young["lead_conversion_lift_rep"], young["count_leads_rep"]) == (None, 0)
+    assert young["lead_qualified_lift_rep"] == pytest.approx((10 + 100 * everyone) / 150 / everyone)
+    assert good["lead_conversion_lift_rep"] == pytest.approx((10 + 100 * everyone) / 150 / everyone)
+    assert other["lead_conversion_lift_rep"] == pytest.approx((11 + 100 * everyone) / 251 / everyone)
+    assert (good["count_leads_rep"], other["count_leads_rep"], late_comer["count_leads_rep"]) == (50, 151, 0)
+    assert late_comer["lead_conversion_lift_rep"] == unseen["lead_conversion_lift_rep"] == 1.0
 
 
 def test_engagement_equals_a_plain_loop_over_random_events() -> None:
