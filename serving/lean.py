@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import mmap
+import re
 import sys
+from collections.abc import Iterator
 from importlib.abc import MetaPathFinder
+from pathlib import Path
 
 _ARENAS = -8
 """glibc's M_ARENA_MAX."""
@@ -67,8 +71,30 @@ def settle() -> None:
     libc = _glibc()
     if libc is not None:
         libc.malloc_trim(0)
+        give_back_code(libc)
     gc.freeze()
     gc.set_threshold(50_000, 50, 1_000)
+
+
+def give_back_code(libc: ctypes.CDLL) -> None:
+    """Give back the libraries' code that only starting up ran; what runs again comes back from the page cache at once.
+
+    Loading a library touches most of its pages, and the kernel maps their neighbours too: 120 MB of DuckDB, Arrow and
+    Delta of which a worker that answers uses a fifth. Only code as it stands in the file is given back.
+    """
+    libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    for start, end in _code_mappings(Path("/proc/self/smaps").read_text(encoding="utf-8", errors="replace")):
+        # That it fails for a mapping changes nothing but the memory.
+        libc.madvise(start, end - start, mmap.MADV_DONTNEED)
+
+
+def _code_mappings(smaps: str) -> Iterator[tuple[int, int]]:
+    """Begin and end of the mappings of files' code that hold no page of the process's own, of /proc/self/smaps."""
+    for entry in re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", smaps):
+        head = re.match(r"([0-9a-f]+)-([0-9a-f]+) r-xp \S+ \S+ [1-9]", entry)
+        # A page that a relocation or a debugger has changed is in no file.
+        if head is not None and re.search(r"^Anonymous: +0 kB$", entry, re.MULTILINE):
+            yield int(head[1], 16), int(head[2], 16)
 
 
 def _glibc() -> ctypes.CDLL | None:
