@@ -4,9 +4,9 @@ Weighted split conformal prediction: an actual value's score is its distance fro
 side that it lies on. The factor for the next range is the scores' weighted quantile, recent origins counting more
 (Barber, Candes, Ramdas and Tibshirani 2023, "Conformal prediction beyond exchangeability"), taken with the new point
 itself at infinity, as finite samples ask for (Vovk et al. 2005), and between neighbouring scores in proportion of their
-logarithms, so that few origins hold the nominal share on average and not more. Entities of one origin share its luck, so that k of
-them count as the square root of k. Where there are too few origins for a quantile the widest score speaks, and no range
-is ever made narrower than the forecast's own on fewer origins than its quantile needs.
+logarithms, so that few origins hold the nominal share on average and not more. Entities of one origin share its luck,
+so that k of them count as the square root of k. Where there are too few origins for a quantile the widest score speaks,
+and no range is ever made narrower than the forecast's own on fewer origins than its quantile needs.
 """
 
 from __future__ import annotations
