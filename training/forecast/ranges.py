@@ -98,7 +98,7 @@ def _between(scores: FloatArray, reached: FloatArray, needed: float, place: int)
     if lower <= 0.0:
         # A range that held exactly has no logarithm.
         return lower + share * (upper - lower)
-    return float(lower ** (1.0 - share) * upper**share)
+    return float(np.exp((1.0 - share) * np.log(lower) + share * np.log(upper)))
 
 
 def range_scores(rows: pd.DataFrame, percent: int) -> FloatArray:
