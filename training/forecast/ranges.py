@@ -93,7 +93,7 @@ def _between(scores: FloatArray, reached: FloatArray, needed: float, place: int)
     """
     if place in (0, len(scores)):
         return float(scores[min(place, len(scores) - 1)])
-    share = (needed - reached[place - 1]) / (reached[place] - reached[place - 1])
+    share = float((needed - reached[place - 1]) / (reached[place] - reached[place - 1]))
     lower, upper = float(scores[place - 1]), float(scores[place])
     if lower <= 0.0:
         # A range that held exactly has no logarithm.
