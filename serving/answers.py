@@ -1,21 +1,23 @@
-"""What the services answer: scores, forecasts, models, health."""
+"""What the services answer of leads and deals. Forecasts: `forecast_answers`; models and health: `service_answers`."""
 
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Score = float | None
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
+    """What every answer is."""
+
     # `model_version` is the documents' name; Pydantic would keep `model_` to itself.
     model_config = ConfigDict(protected_namespaces=())
 
 
-class Freshness(_Answer):
+class Freshness(Answer):
     """How old the features behind a score are, and which were missing because they had expired."""
 
     oldest_at: datetime | None = Field(description="Moment the oldest feature stands for; null where none was found.")
@@ -26,7 +28,7 @@ class Freshness(_Answer):
     )
 
 
-class Factor(_Answer):
+class Factor(Answer):
     """One reason."""
 
     feature: str = Field(description="Feature that speaks for the reason.")
@@ -42,7 +44,7 @@ class Factor(_Answer):
     rows: int = Field(description="Like rows in training.")
 
 
-class Factors(_Answer):
+class Factors(Answer):
     """Reasons, strongest first."""
 
     model_config = ConfigDict(populate_by_name=True)
@@ -51,7 +53,7 @@ class Factors(_Answer):
     speak_against: list[Factor] = Field(alias="against", description="What lowered it.")
 
 
-class Override(_Answer):
+class Override(Answer):
     """What a person decided instead of the model."""
 
     value: str | float = Field(description="Grade of a lead, or win probability of a deal, that holds instead.")
@@ -60,7 +62,7 @@ class Override(_Answer):
     at: datetime = Field(description="When, UTC.")
 
 
-class _Scored(_Answer):
+class _Scored(Answer):
     horizon_days: int = Field(description="The outcome counts when it comes within so many days of `as_of`.")
     confidence: float = Field(ge=0, le=1, description="How far to trust the probability.")
     scoring_factors: Factors = Field(description="The strongest reasons for and against.")
@@ -86,7 +88,7 @@ class _Scored(_Answer):
     request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
 
 
-class _LeadFigures(_Answer):
+class _LeadFigures(Answer):
     lead_id: str = Field(description="The lead.")
     composite_score: float = Field(
         ge=0, le=100, description="Rank of the probability among the newest leads that the model learned from."
@@ -106,7 +108,7 @@ class LeadScore(_Scored, _LeadFigures):
     """How likely a lead is to convert, and why."""
 
 
-class Action(_Answer):
+class Action(Answer):
     """Something the deal lacks that like deals had which were won more often: an association, not a proven effect."""
 
     action: str = Field(description="Short name.")
@@ -118,7 +120,7 @@ class Action(_Answer):
     deals_without: int = Field(description="Past deals that had not.")
 
 
-class _DealFigures(_Answer):
+class _DealFigures(Answer):
     opportunity_id: str = Field(description="The deal.")
     win_probability: float = Field(ge=0, le=1, description="Calibrated probability of being won at any time.")
     win_probability_in_horizon: float | None = Field(
@@ -149,7 +151,7 @@ class DealProbability(_Scored, _DealFigures):
     """How likely a deal is to be won, and why."""
 
 
-class _Batch(_Answer):
+class _Batch(Answer):
     not_found: list[str] = Field(description="Ids that the feature store does not know, or that are not yours.")
     model_name: str = Field(description="Registered model.")
     model_version: str = Field(description="Its version.")
@@ -171,7 +173,7 @@ class DealProbabilities(_Batch):
     probabilities: list[DealProbability] = Field(description="One probability per id found.")
 
 
-class Qualification(_Answer):
+class Qualification(Answer):
     """Hot, warm or cold, with the evidence."""
 
     lead_id: str = Field(description="The lead.")
@@ -196,7 +198,7 @@ class Qualification(_Answer):
     request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
 
 
-class DealOverride(_Answer):
+class DealOverride(Answer):
     """A win probability that a person put in the model's place, or took back."""
 
     opportunity_id: str = Field(description="The deal.")
@@ -211,7 +213,7 @@ class DealOverride(_Answer):
     request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
 
 
-class DealAtRisk(_Answer):
+class DealAtRisk(Answer):
     """A deal and what may be lost with it."""
 
     opportunity_id: str = Field(description="The deal.")
@@ -225,7 +227,7 @@ class DealAtRisk(_Answer):
     reasons: list[str] = Field(description="What speaks against it, strongest first.")
 
 
-class DealsAtRisk(_Answer):
+class DealsAtRisk(Answer):
     """Open deals by value at risk, greatest first."""
 
     deals: list[DealAtRisk] = Field(description="The deals.")
@@ -237,191 +239,4 @@ class DealsAtRisk(_Answer):
     alias: str = Field(description="Alias that the service follows.")
     scored_at: datetime = Field(description="When the scores were made, by the clock on the wall, UTC.")
     as_of: datetime = Field(description="The moment they were made for, UTC.")
-    request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
-
-
-class _Forecast(_Answer):
-    forecast_id: str = Field(description="GET /api/v1/forecasts/{forecast_id} gives the same again.")
-    unit: str = Field(description="Unit of the values.")
-    model_name: str = Field(description="Registered model.")
-    model_version: str = Field(description="The version that made this forecast.")
-    alias: str = Field(description="Alias that the service follows.")
-    created_at: datetime = Field(description="When the forecast was computed, UTC.")
-    scored_at: datetime = Field(description="When this answer was given, by the clock on the wall, UTC.")
-    as_of: datetime = Field(description="The moment it was made for: it holds what was known then, UTC.")
-    valid_until: datetime = Field(description="Ask again after this moment, UTC.")
-    age_seconds: float = Field(description="Age of what it was made from, at the service's now.")
-
-
-class Interval(_Answer):
-    """Where the value will lie with the stated probability."""
-
-    lower: float | None = Field(description="Lower end; null where there is none.")
-    upper: float | None = Field(description="Upper end; null where there is none.")
-
-
-class ForecastValue(_Answer):
-    """A forecast for one entity and period."""
-
-    forecast_id: str = Field(description="Id of this value.")
-    level: str = Field(description="company, region, team or rep; or a level of the source's own series.")
-    entity_id: str = Field(description="Which of them.")
-    period: str = Field(description="2026-02, 2026Q1 or 2026.")
-    period_start: date = Field(description="First day.")
-    period_end: date = Field(description="Last day.")
-    expected: float | None = Field(description="Mean; adds up over levels and periods.")
-    median: float | None = Field(description="As likely to be exceeded as not; does not add up.")
-    intervals: dict[str, Interval] = Field(description="By their probability in percent.")
-    components: dict[str, float | None] = Field(description="What the mean is made of; they add up to it.")
-    baselines: dict[str, float | None] = Field(description="What the naive methods say.")
-
-
-class ForecastAnswer(_Forecast, ForecastValue):
-    """A revenue forecast for one entity and period, with its intervals and what it is made of."""
-
-    adjustment: Override | None = Field(
-        None, description="What a person expects instead; null where nobody said. The model's own figures stay."
-    )
-    adjusted: float | None = Field(
-        None,
-        description="`expected` with everybody's standing adjustments, spread down and summed up so that it adds up "
-        "over levels and periods; null where nobody adjusted anything.",
-    )
-    request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
-
-
-class ForecastSummary(_Forecast):
-    """A forecast as a whole: what it covers, and its highest level for every period."""
-
-    kind: str = Field(description="`pipeline` (deal by deal) or `series`.")
-    levels: dict[str, int] = Field(description="Entities by level.")
-    periods: list[str] = Field(description="Periods it covers.")
-    totals: list[ForecastValue] = Field(description="Its highest level.")
-    request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
-
-
-class ScenarioValue(_Answer):
-    """What a scenario expects of one entity."""
-
-    entity_id: str = Field(description="Which region, team or rep.")
-    expected: float = Field(description="Mean; adds up over levels.")
-    median: float | None = Field(description="As likely to be exceeded as not.")
-    lower_80: float | None = Field(description="Lower end of the 80 % range.")
-    upper_80: float | None = Field(description="Its upper end.")
-    lower_95: float | None = Field(description="Lower end of the 95 % range.")
-    upper_95: float | None = Field(description="Its upper end.")
-    closed: float | None = Field(None, description="Of it booked already.")
-    open: float | None = Field(None, description="Of it from open deals.")
-    new: float | None = Field(None, description="Of it from deals not yet created.")
-    renewal: float | None = Field(None, description="Of it from renewals.")
-    quota: float | None = Field(description="Quota in this scenario; null where there is none.")
-    probability: float | None = Field(description="Probability that the quota is reached.")
-
-
-class Worth(_Answer):
-    """What a change adds to the asked entity's forecast."""
-
-    expected: float = Field(description="To the expected value.")
-    probability: float | None = Field(description="To the probability of reaching the quota.")
-
-
-class LeverWorth(Worth):
-    """What one lever alone is worth."""
-
-    lever: str = Field(description="The lever and its factor.")
-
-
-class ScenarioResult(_Answer):
-    """One scenario of a comparison."""
-
-    name: str = Field(description="Its name.")
-    about: str = Field(description="What it stands for.")
-    levers: dict[str, Any] = Field(description="What it turns.")
-    values: list[ScenarioValue] = Field(description="What it expects of every entity of the level.")
-    worth: list[LeverWorth] = Field(description="What each of its levers alone is worth to the asked entity.")
-    together: float = Field(description="What they add beyond the sum of their parts, because they act together.")
-    change: Worth = Field(description="All of it against the forecast as it is.")
-
-
-class PastSpread(_Answer):
-    """How much a part of the business varied from quarter to quarter."""
-
-    lever: str = Field(description="The lever.")
-    sd: float = Field(description="Standard deviation of the logarithm of a quarter's level.")
-    quarters: int = Field(description="Pairs of quarters it was measured on.")
-    low: float = Field(description="Factor that one quarter in ten falls below.")
-    high: float = Field(description="Factor that one quarter in ten exceeds.")
-    compared: str = Field(description="What each quarter was set beside.")
-
-
-class ScenarioComparison(_Answer):
-    """Scenarios side by side; computed by a process beside the service."""
-
-    scenario_id: str = Field(description="GET /api/v1/forecasts/scenarios/{scenario_id} gives it again.")
-    status: Literal["waiting", "running", "done", "failed"] = Field(description="Where it is.")
-    problem: str | None = Field(description="Why it failed and what to do; null where it did not.")
-    submitted_at: datetime = Field(description="When it was asked for, UTC.")
-    submitted_by: str = Field(description="By whom.")
-    level: str = Field(description="Level whose entities are shown.")
-    entity_id: str = Field(description="The one that levers are valued for.")
-    period: str = Field(description="For when.")
-    as_of: datetime = Field(description="The moment it is made for, UTC.")
-    unit: str = Field(description="Unit of the values.")
-    is_built_in: bool = Field(description="Whether these are the optimistic, realistic and pessimistic ones.")
-    spreads: list[PastSpread] = Field(description="What the built-in ones were measured from.")
-    inputs: list[dict[str, Any]] = Field(description="The scenarios as they were asked for.")
-    scenarios: list[ScenarioResult] = Field(description="What came out; empty until it is done.")
-    digest: str | None = Field(description="Digest of what came out: computed again, it is the same.")
-    notes: list[str] = Field(description="What a reader should know.")
-    request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
-
-
-class ServedModel(_Answer):
-    """A model that this service answers with."""
-
-    task: str = Field(description="lead, deal or forecast.")
-    name: str = Field(description="Registered model.")
-    alias: str = Field(description="Alias that it was found by: champion, or challenger on trial.")
-    version: str | None = Field(description="Version in use; null where none could be loaded.")
-    loaded_at: datetime | None = Field(description="When this process loaded it, UTC.")
-    trained_at: datetime | None = Field(None, description="When it was trained, UTC.")
-    feature_service: str | None = Field(None, description="Feature service it reads.")
-    metrics: dict[str, float] = Field(default_factory=dict, description="Figures on later data than it was trained on.")
-    previous_version: str | None = Field(None, description="Version kept ready for a roll-back; null for none.")
-    probed_cases: int = Field(0, description="Stored cases that it answered as at training before it was taken up.")
-    trial: str | None = Field(None, description="For a challenger: shadow or answer, and its share of the ids.")
-    problem: str | None = Field(None, description="Why the newest version is not in use, where it is not.")
-
-
-class Models(_Answer):
-    """The models in use."""
-
-    workspace: str = Field(description="Workspace that is served.")
-    models: list[ServedModel] = Field(description="One per task, and one per challenger on trial.")
-    request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
-
-
-class Check(_Answer):
-    """One thing that has to be well for answers to be right."""
-
-    name: str = Field(description="model:lead, store, features, registry, …")
-    ok: bool = Field(description="Whether it is well.")
-    detail: str = Field(description="What was seen.")
-    next_step: str | None = Field(None, description="What to do where it is not ok.")
-
-
-class Health(_Answer):
-    """Whether answers can be trusted now."""
-
-    status: Literal["healthy"] = Field("healthy", description="Always healthy: what is not is a problem, 503.")
-    workspace: str = Field(description="Workspace that is served.")
-    as_of: datetime = Field(description="The service's now, UTC.")
-    checks: list[Check] = Field(description="Everything that was looked at.")
-    request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
-
-
-class Ready(_Answer):
-    """Every task served has a model."""
-
-    status: Literal["ready"] = Field("ready", description="Always ready: what is not is a problem, 503.")
     request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")

@@ -20,19 +20,10 @@ from typing import Any, Literal, TypeVar
 import httpx
 from pydantic import BaseModel
 
-from serving.answers import (
-    DealOverride,
-    DealProbability,
-    DealsAtRisk,
-    ForecastAnswer,
-    ForecastSummary,
-    Health,
-    LeadScore,
-    Models,
-    Qualification,
-    ScenarioComparison,
-)
+from serving.answers import DealOverride, DealProbability, DealsAtRisk, LeadScore, Qualification
+from serving.forecast_answers import ForecastAnswer, ForecastSummary, ScenarioComparison
 from serving.problems import Problem
+from serving.service_answers import Health, Models
 
 _IDS_PER_REQUEST = 10_000
 _RETRIED = (429, 503, 504)

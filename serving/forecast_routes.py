@@ -7,8 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from serving.access import ForbiddenError
-from serving.answers import ForecastAnswer, ForecastSummary, Override, ScenarioComparison
+from serving.answers import Override
 from serving.asking import Asker, asker_of, engine_of, in_lane, problems
+from serving.forecast_answers import ForecastAnswer, ForecastSummary, ScenarioComparison
 from serving.forecast_desk import ForecastDesk
 from serving.payloads import AdjustForecast, ForecastQuestion, Id, ScenarioQuestion
 from serving.scoring_routes import IdempotencyKey, record_decision

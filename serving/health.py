@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 from common.errors import SalienceError
 from serving.aliases import ALIAS
-from serving.answers import Check, ServedModel
 from serving.champions import ChampionSlot
 from serving.engine import FOLLOW_SECONDS, NO_SUCH_ID, SCORED, Engine
 from serving.patient_store import away_errors
 from serving.probes import PROBED_ROWS
+from serving.service_answers import Check, ServedModel
 from serving.sources import Forecasts, Sink
 
 _FOLLOWED_WITHIN = timedelta(seconds=max(30.0, 10 * FOLLOW_SECONDS))

@@ -10,9 +10,9 @@ from fastapi.responses import HTMLResponse
 from pydantic import Field
 
 from serving import health
-from serving.answers import Check, Health, Models, Ready
 from serving.asking import engine_of, in_lane, problems
 from serving.problems import Problem, problem, response_of
+from serving.service_answers import Check, Health, Models, Ready
 
 _STATIC = "/static_content"
 
