@@ -41,9 +41,10 @@ if TYPE_CHECKING:
 Vector = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-# Leads of the rarer outcome that judge, at most: the gate sees a level that is off by a third (in log-odds) on 100
-# with even odds, and more would leave fewer newest ones to learn from. Where fewer are known, half of them judge.
-MOST_JUDGING = 100
+# Leads of the rarer outcome that judge, at most. More of them see a smaller error of the level, but leave fewer of the
+# newest to learn from: where the level fell to 0.4 in odds, a hundred reached back beyond the change for most of a
+# year, and what was offered had learned nothing of it (docs/adr/0036). Where fewer are known, half of them judge.
+MOST_JUDGING = 50
 # Leads of either outcome that each side must hold.
 LEAST_OUTCOMES = MIN_SLICE_OUTCOMES
 _EXAMPLE_ROWS = 3
