@@ -4,7 +4,7 @@
 
 Over 127.0.0.1, on the demo's workspace in a home of its own (`make demo` first). "Lost" are predictions that were
 answered and are not in the prediction log afterwards. Some faults need what not every machine allows: a small disk
-(tmpfs, root) and a Redis server; where one cannot be caused it is said, and counts as missed.
+(tmpfs, root), a Redis server and libfaketime; where one cannot be caused it is said, and counts as missed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -351,6 +352,68 @@ def overload(home: Path, seconds: float) -> Row:
     return Row(f"10x overload for {seconds:.0f} s", text, "half the rate held, well < 10 s", passed)
 
 
+def clock_jumped(home: Path, seconds: float) -> Row:
+    """The wall's clock put an hour ahead, then an hour back, then right again, for the service and all it starts."""
+    what = "clock jumps an hour ahead and back"
+    library = _faketime()
+    if library is None:
+        return Row(what, "libfaketime is not installed", "", False)
+    offset = home / "offset"
+    faked = {
+        "LD_PRELOAD": library,
+        "FAKETIME_TIMESTAMP_FILE": str(offset),
+        "FAKETIME_CACHE_DURATION": "1",
+        # A clock that is set leaves the monotonic one alone.
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    stand, seen = Stand(home), []
+    _put(offset, 0)
+    with _environment(faked), stand.serving() as (url, _):
+        load = Load(url, stand.ids[:-10])
+        load.start()
+        for turn, hours in enumerate((1, -1, 0)):
+            _put(offset, hours)
+            time.sleep(max(seconds / 3, 5.0))
+            answer = httpx.post(f"{url}/api/v1/leads/{stand.ids[-1 - turn]}/score", timeout=20)
+            told = datetime.fromisoformat(answer.json()["scored_at"])
+            seen.append(round((told - datetime.now(UTC)).total_seconds() / 3_600))
+        back = _well_after(url, stand.ids[-20:])
+        met = load.end()
+    missing = stand.missing(met)
+    jumped = seen == [1, -1, 0]
+    passed = set(met.statuses) == {200} and not met.lost_connections and missing == 0 and jumped
+    text = f"{met}; the service's clock was off by {seen} hours; well after {back:.1f} s; {missing} lost"
+    return Row(what, text, "every answer 200, nothing lost", passed and back < BACK_WITHIN_SECONDS)
+
+
+def _faketime() -> str | None:
+    """The library that shifts a program's clock (Debian: libfaketime), where it is installed."""
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    return str(found[0]) if found else None
+
+
+def _put(offset: Path, hours: int) -> None:
+    """Shift the clock of whoever looks at the file; written beside it, so that nobody reads half a line."""
+    new = offset.with_suffix(".new")
+    new.write_text(f"{hours:+d}h\n", encoding="utf-8")
+    new.replace(offset)
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Variables for processes that are started in the block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def large_body(home: Path, seconds: float) -> Row:  # noqa: ARG001
     """50 MB in one body, with and without its length said."""
     from benchmarks.serving_stand import memory_mb
@@ -453,6 +516,7 @@ FAULTS: dict[str, Callable[[Path, float], Row]] = {
     "alias": alias_moved,
     "disk": disk_full,
     "overload": overload,
+    "clock": clock_jumped,
     "body": large_body,
     "slow": slow_clients,
 }
