@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.blend import blend_of, choose_blend
+from training.choosing import PLAINEST
 from training.models import FitData, Model
 from training.search import Candidate, fit_candidate
 from training.side_by_side import side_by_side
@@ -98,6 +99,23 @@ def choose_winner(study: StudyResult, slices: Sequence[FitData], *, threads: int
     kept = [(candidate, w) for candidate, w in zip(candidates, weights, strict=True) if w > 0]
     parts = tuple(_with_rounds(candidate, slices, threads=threads, seed=seed) for candidate, _ in kept)
     return Winner(parts=parts, weights=tuple(w for _, w in kept), shift=shift, candidates=candidates)
+
+
+def with_regression(winner: Winner, slices: Sequence[FitData], *, threads: int, seed: int) -> Winner:
+    """The winner; where it is one kind alone, the best trees and the regression in equal parts (docs/adr/0037).
+
+    Args:
+        winner: What the study came to.
+        slices: The slices that judged it, newest first.
+        threads: Threads of a fit.
+        seed: Seed of every fit.
+    """
+    trees = next((each for each in winner.candidates if each.kind != PLAINEST), None)
+    plain = next((each for each in winner.candidates if each.kind == PLAINEST), None)
+    if len(winner.parts) > 1 or trees is None or plain is None:
+        return winner
+    parts = tuple(_with_rounds(each, slices, threads=threads, seed=seed) for each in (trees, plain))
+    return replace(winner, parts=parts, weights=(0.5, 0.5), shift=0.0)
 
 
 def _blend(

@@ -16,7 +16,7 @@ from training.frame import split_at
 from training.models import FitData
 from training.search import Candidate
 from training.study import StudyResult
-from training.winner import Winner, choose_winner
+from training.winner import Winner, choose_winner, with_regression
 
 MOMENT = datetime(2024, 11, 1, tzinfo=UTC)
 GENERATOR = np.random.default_rng(12)
@@ -129,3 +129,18 @@ def test_a_winner_fits_the_same_model_twice(weights: tuple[float, ...]) -> None:
     winner, data = Winner(parts=parts, weights=weights), slices("both")[0]
     first, second = (winner.fit(data, threads=1, seed=3).margin(data.matrix) for _ in range(2))
     assert (first == second).all()
+
+
+@pytest.mark.parametrize("first", [LINEAR, LIGHTGBM])
+def test_a_kind_that_won_alone_is_joined_by_its_counterpart(first: Candidate) -> None:
+    other = LIGHTGBM if first is LINEAR else LINEAR
+    joined = with_regression(Winner(parts=(first,), candidates=(first, other)), slices("both"), threads=1, seed=1)
+    assert (joined.parts, joined.weights, joined.shift) == ((LIGHTGBM, LINEAR), (0.5, 0.5), 0.0)
+    assert joined.fit(slices("both")[0], threads=1, seed=1).library == "blend"
+
+
+def test_a_blend_and_a_winner_without_its_counterpart_stay_as_they_are() -> None:
+    blend = Winner(parts=(LIGHTGBM, LINEAR), weights=(0.7, 0.4), shift=0.1, candidates=(LIGHTGBM, LINEAR))
+    lone = Winner(parts=(LIGHTGBM,), candidates=(LIGHTGBM,))
+    for winner in (blend, lone):
+        assert with_regression(winner, slices("both"), threads=1, seed=1) is winner

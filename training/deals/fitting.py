@@ -19,11 +19,13 @@ from training.deals.told_on import is_better_told_on, told_on
 from training.models import FitData
 from training.record import study_from_record, study_to_record
 from training.study import Progress, StudyResult, run_study
-from training.winner import Winner, choose_winner
+from training.winner import Winner, choose_winner, with_regression
 
 Vector = NDArray[np.float64]
 
 PARTS = ("closing", "winning")
+# Trees that alone foretell who wins lose their order soon after the study's slices (docs/adr/0037).
+_STEADIED = "winning"
 _REFERENCE_ROWS = 400
 
 
@@ -89,6 +91,8 @@ def fit_competing_risks(snapshots: Snapshots, search: Search) -> Fitted:
         origins = piece.origins()
         studies[name] = _study(origins, search, name=name)
         winners[name] = choose_winner(studies[name], origins, **options)
+        if name == _STEADIED:
+            winners[name] = with_regression(winners[name], origins, **options)
     lessons = pieces
     if is_better_told_on(snapshots, winners, **options):
         lessons = told_on(snapshots, winners, pieces, **options).pieces(seed=search.seed)
