@@ -46,7 +46,10 @@ class ServingSettings(_Part):
     timeout_s: float = Field(5.0, gt=0, description="Seconds after which a request is given up.")
     max_waiting: int = Field(256, ge=1, description="Requests in work at once in a worker; more are told to come back.")
     rate_per_minute: int = Field(0, ge=0, description="Requests a minute that one client may make of a worker; 0: any.")
-    cached_scores: int = Field(4_000, ge=0, description="Scores a worker keeps for when nothing has changed.")
+    cached_scores: int = Field(1_000, ge=0, description="Scores a worker keeps for when nothing has changed.")
+    scores_ahead: int = Field(
+        50_000, ge=0, description="Leads, and deals, that are scored before anybody asks; 0: none."
+    )
     keeps_log: bool = Field(True, description="Whether every prediction is kept in the workspace's prediction log.")
     trial: Literal["off", "shadow", "answer"] = Field(
         "off", description="What a challenger does with its share: nothing, score silently, or answer."

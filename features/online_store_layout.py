@@ -34,6 +34,8 @@ BODY = HEADER.size
 """Where the body starts: rows with equal bodies hold equal values."""
 _WRITTEN = BODY - 8
 """Where the header says when the row was written, its last part."""
+KEY_PREFIX = b"="
+"""How the stored key of an entity with one join key of text begins."""
 _ID_BYTES = 8
 _TIMES = ("event_timestamp", "created_timestamp")
 _CODES = {"float": "d", "single": "f", "int": "q", "short": "i", "bool": "?", "text": "I", "bytes": "I", "proto": "I"}
@@ -227,12 +229,12 @@ def layout_of(view: ViewSpec) -> Layout:
 
 def entity_key(value: str) -> bytes:
     """The stored key of an entity with one join key of text."""
-    return b"=" + value.encode()
+    return KEY_PREFIX + value.encode()
 
 
 def entity_keys(values: pa.Array | pa.ChunkedArray) -> list[bytes]:
     """`entity_key` of a column."""
-    return [b"=" + value.encode() for value in values.to_pylist()]
+    return [KEY_PREFIX + value.encode() for value in values.to_pylist()]
 
 
 def layout_id(row: bytes) -> bytes:
@@ -250,9 +252,9 @@ def layout_id(row: bytes) -> bytes:
     return row[BODY : BODY + _ID_BYTES]
 
 
-def is_same(one: bytes, other: bytes) -> bool:
-    """Whether two packed rows say the same: they may have been written at different times."""
-    return one == other or (one[:_WRITTEN] == other[:_WRITTEN] and one[BODY:] == other[BODY:])
+def said(row: bytes) -> tuple[bytes, bytes]:
+    """What a packed row says: all of it but the time when it was written, in two parts."""
+    return row[:_WRITTEN], row[BODY:]
 
 
 def flagged_alone(row: bytes) -> bytes:

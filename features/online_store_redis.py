@@ -97,7 +97,7 @@ class RedisRows:
             found.append(Found(ViewState.from_bytes(state), stored))
         return found
 
-    def version(self) -> object:
+    def version(self) -> str | None:
         """A server does not tell whether anything was written: nothing here equals anything."""
         return None
 

@@ -84,8 +84,8 @@ class RowStore(Protocol):
         """
         ...
 
-    def version(self) -> object:
-        """Something that stays equal, for this thread, while nothing is written; None where that cannot be told."""
+    def version(self) -> str | None:
+        """Something that stays equal, for every process, while nothing is written; None where that cannot be told."""
 
     def layout(self, view: str, identifier: bytes) -> Layout:
         """A layout that rows of the view were packed by.

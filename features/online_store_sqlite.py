@@ -20,6 +20,12 @@ _PARAMETERS = 500
 _FIRST_ENTITY = b"="
 _TIMELESS = 2**62
 """as_of of the reserved rows."""
+_MAKE_COUNT = (
+    'CREATE TABLE IF NOT EXISTS "!changes" (one INTEGER PRIMARY KEY, file BLOB NOT NULL, number INTEGER NOT NULL)'
+)
+"""Views' tables have a slash in their names."""
+_COUNT_CHANGE = """INSERT INTO "!changes" VALUES (1, randomblob(8), 1)
+    ON CONFLICT (one) DO UPDATE SET number = number + 1"""
 
 
 class SqliteRows:
@@ -48,16 +54,22 @@ class SqliteRows:
         """Drop the view's table."""
         with self._transaction() as connection:
             connection.execute(f"DROP TABLE IF EXISTS {self._table(view)}")
+            connection.execute(_COUNT_CHANGE)
 
     def read(self, asked: Sequence[tuple[str, Sequence[bytes]]]) -> list[Found]:
         """Rows of several (view, keys); a view's rows and state are of one instant."""
         connection = self._reader()
         return [self._read(connection, view, keys) for view, keys in asked]
 
-    def version(self) -> object:
-        """Something that stays equal, for this thread, as long as nobody has written anything."""
-        connection = self._reader()
-        return id(connection), connection.execute("PRAGMA data_version").fetchone()[0]
+    def version(self) -> str | None:
+        """What the file's own count of changes says: the same in every process until anybody writes anything."""
+        connection, threads = self._reader(), self._threads
+        # SQLite tells for nothing whether others have committed since; the count is read only then.
+        seen = connection.execute("PRAGMA data_version").fetchone()[0]
+        if threads.seen != seen:
+            threads.version, threads.seen = _version(connection), seen
+        version: str | None = threads.version
+        return version
 
     def layout(self, view: str, identifier: bytes) -> Layout:
         """A layout that rows of the view were packed by."""
@@ -162,6 +174,7 @@ class SqliteRows:
             with self._turn:
                 self._readers.append(connection)
                 self._threads.connection, self._threads.generation = connection, self._generation
+                self._threads.seen = None
         opened: sqlite3.Connection = self._threads.connection
         return opened
 
@@ -177,9 +190,13 @@ class SqliteRows:
                 self._writer.execute("PRAGMA journal_mode = WAL")
                 self._writer.execute("PRAGMA synchronous = NORMAL")
                 self._writer.execute("PRAGMA cache_size = -65536")
+                self._writer.execute(_MAKE_COUNT)
             self._writer.execute("BEGIN IMMEDIATE")
+            before = self._writer.total_changes
             try:
                 yield self._writer
+                if self._writer.total_changes != before:
+                    self._writer.execute(_COUNT_CHANGE)
             except BaseException:
                 self._writer.execute("ROLLBACK")
                 raise
@@ -203,6 +220,17 @@ class SqliteRows:
     def _table(self, view: str) -> str:
         name = f"{self.project}/{view}".replace('"', '""')
         return f'"{name}"'
+
+
+def _version(connection: sqlite3.Connection) -> str | None:
+    """The file's own name, drawn when it was made, and its count; None for a file that keeps no count yet."""
+    try:
+        found = connection.execute('SELECT file, number FROM "!changes"').fetchone()
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return None
+        raise
+    return None if found is None else f"{found[0].hex()}-{found[1]}"
 
 
 _IS_ALONE = f"substr(t.row, 2, 1) = x'{ALONE:02x}'"

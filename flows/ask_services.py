@@ -27,9 +27,12 @@ def ask_services(source: str, records: Mapping[str, Mapping[str, Any]]) -> dict[
     from serving.run import running_service
 
     platform = Platform.open(source)
+    # A few questions, each asked once: nothing to make ahead for.
+    serving = platform.settings.serving.model_copy(update={"scores_ahead": 0})
+    settings = platform.settings.model_copy(update={"serving": serving})
     answers = []
     with (
-        running_service(platform.settings, platform.workspace, timeout_s=START_TIMEOUT_S) as base_url,
+        running_service(settings, platform.workspace, timeout_s=START_TIMEOUT_S) as base_url,
         httpx.Client(base_url=base_url, timeout=ANSWER_TIMEOUT_S) as client,
     ):
         for path, body in _questions(records):

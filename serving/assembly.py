@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from common.errors import SourceError
 from common.settings import Settings
 from common.workspace import Workspace
+from serving.ahead_store import AheadReader, ahead_file
 from serving.aliases import AliasReader
 from serving.champions import ChampionSlot, load_scorer
 from serving.engine import SCORED, Engine
@@ -71,6 +72,7 @@ def open_engine(
         trial=_trial(settings, workspace, registry, tasks=scored),
         log=log,
         cached_scores=settings.serving.cached_scores,
+        ahead=AheadReader(ahead_file(workspace)) if settings.serving.scores_ahead else None,
         open_things=OpenThings(find_beside(settings, workspace, scored)) if tells_open and scored else None,
         override_of=override_of,
         # A local file answers within a fraction of a millisecond; a server may take its time, or never answer.

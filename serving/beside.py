@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
+from common.errors import UnavailableError
+from common.locks import exclusive
 from common.settings import Settings
 from common.workspace import Workspace
 
 _STOP_SECONDS = 10.0
+_AFTER_FAILURE_SECONDS = 30.0
+
+logger = logging.getLogger(__name__)
 
 
 class ProcessBeside:
@@ -60,3 +69,59 @@ class ProcessBeside:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+class SoleProcess:
+    """Keeps one process of a kind running for a workspace, however many processes answer for it.
+
+    Args:
+        what: What it does, for the log.
+        beside: The process.
+        lock: File that it holds locked as long as it runs.
+        log: Where it writes what it has to say.
+    """
+
+    def __init__(self, what: str, beside: ProcessBeside, *, lock: Path, log: Path) -> None:
+        self._what = what
+        self._beside = beside
+        self._lock = lock
+        self._log = log
+        self._not_before = 0.0
+
+    def start(self) -> None:
+        """Start it unless one runs, here or beside another answering process; after a failure not at once."""
+        if self._beside.is_running or time.monotonic() < self._not_before:
+            return
+        try:
+            with exclusive(self._lock, what=self._what, wait_seconds=0):
+                pass
+        except UnavailableError:
+            return
+        code = self._beside.exit_code
+        if code is not None and code > 0 and self._not_before == 0.0:
+            logger.warning("the process of %s ended with code %s; %s says why", self._what, code, self._log)
+            self._not_before = time.monotonic() + _AFTER_FAILURE_SECONDS
+            return
+        if code is not None:
+            logger.warning("the process of %s ended with code %s and is started again", self._what, code)
+        self._not_before = 0.0
+        self._beside.start(self._log)
+
+    def stop(self) -> None:
+        """Let it end what is in hand."""
+        self._beside.stop()
+
+
+def stopped_with(parent: int) -> threading.Event:
+    """An event that is set on SIGTERM or Ctrl-C, and when the process that started this one is gone."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+
+    def watch() -> None:
+        while os.getppid() == parent and not stop.is_set():
+            time.sleep(1.0)
+        stop.set()
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+    return stop

@@ -1,7 +1,8 @@
 """Scores of stored leads and deals by their ids: the hottest question, asked by many at once.
 
-Whoever asks at the same moment is answered by one reading of the store and one call of the model, which for thirty
-rows takes little longer than for three. Each question keeps its own answer, error, right and line in the log.
+What was made before and still holds is given again. What has to be computed and is asked at the same moment is
+answered by one reading of the store and one call of the model, which for thirty rows takes little longer than for
+three. Each question keeps its own answer, error, right and line in the log.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from common.errors import SalienceError
+from common.errors import SalienceError, UnavailableError
 from serving.answered import Answered
 from serving.champions import Champion
 from serving.scored import Scored, scored_rows
@@ -47,8 +48,26 @@ class Question:
     may_see: MaySee = everything
 
 
+def answer_kept(engine: Engine, question: Question) -> Answered | None:
+    """The score made before, if nothing it rests on has changed; None where it has to be computed.
+
+    Args:
+        engine: What answers.
+        question: What is asked.
+
+    Raises:
+        NotFoundError: if the workspace has no such model.
+        UnavailableError: if there is no champion.
+        SalienceError: whatever `may_see` raises.
+    """
+    now, wall = engine.moment.now(), datetime.now(UTC)
+    model = engine.model_for(question.task, question.identifier)
+    scored = engine.store.cached(_key(model, question), model, now=now, wall=wall)
+    return None if scored is None else _finished(engine, question, scored, now=now, is_cached=True)
+
+
 def answer_all(engine: Engine, questions: Sequence[Question]) -> list[Answered | SalienceError]:
-    """Score stored leads and deals; a score made before is given again if nothing it rests on has changed.
+    """Score stored leads and deals, whatever was made before.
 
     Args:
         engine: What answers.
@@ -66,11 +85,7 @@ def answer_all(engine: Engine, questions: Sequence[Question]) -> list[Answered |
     for place, question in enumerate(questions):
         try:
             model = engine.model_for(question.task, question.identifier)
-            scored = engine.store.cached(_key(model, question), model, now=now, wall=wall)
-            if scored is not None:
-                answers[place] = _finished(engine, question, scored, now=now, is_cached=True)
-            else:
-                to_score.setdefault((question.task, model.alias), (model, []))[1].append(place)
+            to_score.setdefault((question.task, model.alias), (model, []))[1].append(place)
         except SalienceError as error:
             answers[place] = error
     for model, places in to_score.values():
@@ -89,7 +104,7 @@ def _fresh(
         found = scored_rows(questions[0].task, model, reading, at=wall, as_of=now)
     except SalienceError as error:
         if len(questions) == 1:
-            return [error]
+            return [_last_known(engine, model, questions[0], now=now, error=error)]
         # What ails one of them, such as an id that was never read before the store went away, is not the others'.
         return [answer for one in questions for answer in _fresh(engine, model, [one], now=now, wall=wall)]
     by_id = {scored.identifier: scored for scored in found}
@@ -108,13 +123,25 @@ def _fresh(
 
 
 def _remember(engine: Engine, model: Champion, reading: Reading, by_id: Mapping[str, Scored]) -> None:
-    cache = engine.store.cache
-    if not cache.keeps:
+    if not engine.store.cache.keeps:
         return
     for place, identifier in enumerate(reading.answer.ids):
         if identifier in by_id:
             scored = by_id[identifier]
-            cache.put((model.alias, scored.task, identifier), scored, reading.mark_of(place))
+            engine.store.keep((model.alias, scored.task, identifier), model, scored, reading.mark_of(place))
+
+
+def _last_known(
+    engine: Engine, model: Champion, question: Question, *, now: datetime, error: SalienceError
+) -> Answered | SalienceError:
+    """The last score of features that cannot be read now, said to be so; else what went wrong."""
+    scored = engine.store.last_score(_key(model, question), model) if isinstance(error, UnavailableError) else None
+    if scored is None:
+        return error
+    try:
+        return _finished(engine, question, scored, now=now, is_cached=True, is_last_known=True)
+    except SalienceError as refused:
+        return refused
 
 
 def _finished(

@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from common.errors import NotFoundError, SalienceError, UnavailableError
+from serving.ahead_store import AheadReader
 from serving.answered import Answered, Scores
-from serving.by_id import MaySee, Question, answer_all, everything
+from serving.by_id import MaySee, Question, answer_all, answer_kept, everything
 from serving.champions import ALIAS, Champion, ChampionSlot
 from serving.moment import Moment
 from serving.open_things import OpenThings
@@ -52,6 +53,7 @@ class Engine:
         log: Where predictions are kept; None: nowhere.
         override_of: What a person decided about a task's lead or deal, if anybody did.
         cached_scores: Scores to keep for when nothing changed.
+        ahead: Scores that another process made before anybody asked; None: there are none.
         reads_inline: Whether reading a few rows is quick enough for the event loop: a local file is, a network is not.
     """
 
@@ -69,11 +71,12 @@ class Engine:
         log: Sink | None = None,
         override_of: Callable[[str, str], Mapping[str, Any] | None] = lambda _task, _id: None,
         cached_scores: int = CACHED_SCORES,
+        ahead: AheadReader | None = None,
         reads_inline: bool = True,
     ) -> None:
         self.workspace = workspace
         self.slots = dict(slots)
-        self.store = PatientStore(open_features, cached_scores=cached_scores)
+        self.store = PatientStore(open_features, cached_scores=cached_scores, ahead=ahead)
         self.forecasts = open_forecasts() if "forecast" in self.slots else None
         self.moment = moment
         self.left_out = dict(left_out or {})
@@ -85,7 +88,6 @@ class Engine:
         self.open_things = open_things
         self._override_of = override_of
         self._clock_at: float | None = None
-        self._trends: dict[str, Any] = {}
 
     def follow(self, stop: threading.Event, *, every_seconds: float = FOLLOW_SECONDS) -> None:
         """Follow the registry's aliases and the warehouse's clock until `stop` is set."""
@@ -97,23 +99,16 @@ class Engine:
         for slot in [*self.slots.values(), *self.trial.slots.values()]:
             slot.refresh(before_use=self._reopen)
         self._refresh_clock()
-        self._forget_old_trends()
+        self.store.makers.refresh([model for model in self._models() if model.scorer is not None])
         self.followed_at = datetime.now(UTC)
 
     def _reopen(self) -> None:
         if any(slot.current is not None for slot in self.slots.values()):
             self.store.reopen()
 
-    def _forget_old_trends(self) -> None:
-        """Scores say their trend since the newest batch: after another batch they are made anew."""
-        found = {
-            task: slot.current.scorer.week_ago()
-            for task, slot in self.slots.items()
-            if slot.current is not None and slot.current.scorer is not None
-        }
-        if any(found[task] is not self._trends.get(task) for task in found):
-            self._trends = found
-            self.store.cache.clear()
+    def _models(self) -> list[Champion]:
+        slots = [*self.slots.values(), *self.trial.slots.values()]
+        return [slot.current for slot in slots if slot.current is not None]
 
     def _refresh_clock(self) -> None:
         # Measured by the monotonic clock: the wall's may jump.
@@ -185,6 +180,9 @@ class Engine:
         """
         began = time.perf_counter() if started is None else started
         question = Question(task, identifier, request_id, began, may_see)
+        kept = answer_kept(self, question)
+        if kept is not None:
+            return kept
         found = answer_all(self, [question])[0]
         if isinstance(found, SalienceError):
             raise found

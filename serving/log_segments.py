@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import os
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 SPOOL_SUFFIX = ".jsonl"
 _TIMES = ("scored_at", "as_of", "answered_at")
 _BLOCK_BYTES = 4 * 2**20
+_HEAD_BYTES, _LINE_BYTES = 2**20, 2**20
+"""More than a first line, or any other, can have."""
 
 logger = logging.getLogger(__name__)
 
@@ -58,38 +59,56 @@ def turn_into_segment(spool: Path, folder: Path) -> Path | None:
     Raises:
         OSError: if the segment cannot be written; the spool stays.
     """
-    import pyarrow.parquet as pq
+    import pyarrow as pa
 
     try:
-        content = spool.read_bytes()
+        with pa.memory_map(str(spool)) as mapped:
+            content = mapped.read_buffer()
+            head, end = _ends(content)
+            if end > head:
+                shared = json.loads(content.slice(0, head).to_pybytes())
+                day = spool.name.split(".")[2][:8]
+                target = folder / shared["task"] / day / f"{spool.name.removesuffix(SPOOL_SUFFIX)}.parquet"
+                _write_segment(content.slice(head, end - head), shared, target)
+            del content
     except FileNotFoundError:
         return None
-    head, _, body = content.partition(b"\n")
-    body = body[: body.rfind(b"\n") + 1]
-    if not body:
-        spool.unlink(missing_ok=True)
-        return None
-    shared = json.loads(head)
-    table = _table(body, shared)
-    day = spool.name.split(".")[2][:8]
-    target: Path = folder / shared["task"] / day / f"{spool.name.removesuffix(SPOOL_SUFFIX)}.parquet"
-    with whole_file(target) as partial, partial.open("wb") as file:
-        pq.write_table(table, file, compression="zstd")
-        file.flush()
-        os.fsync(file.fileno())
     spool.unlink(missing_ok=True)
-    return target
+    return target if end > head else None
 
 
-def _table(body: bytes, shared: dict[str, Any]) -> pa.Table:
+def _ends(content: pa.Buffer) -> tuple[int, int]:
+    """Where the first line ends, and where the last whole one does."""
+    view = memoryview(content)
+    first = bytes(view[:_HEAD_BYTES]).find(b"\n") + 1
+    tail = max(0, len(view) - _LINE_BYTES)
+    return first, tail + bytes(view[tail:]).rfind(b"\n") + 1
+
+
+def _write_segment(body: pa.Buffer, shared: dict[str, Any], target: Path) -> None:
+    """Some megabytes at a time: a worker that answers holds no more of its log than that."""
     import pyarrow as pa
     import pyarrow.json as pj
+    import pyarrow.parquet as pq
 
     schema = _schema(shared)
     options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
-    table = pj.read_json(
-        io.BytesIO(body), pj.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES), parse_options=options
-    ).select(schema.names)
+    read = pj.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES)
+    writer: pq.ParquetWriter | None = None
+    with whole_file(target) as partial, partial.open("wb") as file:
+        for batch in pj.open_json(pa.BufferReader(body), read, options):
+            table = _segment(pa.Table.from_batches([batch]).select(schema.names), shared)
+            writer = writer or pq.ParquetWriter(file, table.schema, compression="zstd")
+            writer.write_table(table)
+        if writer is not None:
+            writer.close()
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _segment(table: pa.Table, shared: dict[str, Any]) -> pa.Table:
+    import pyarrow as pa
+
     moment = pa.timestamp("us", tz="UTC")
     for name in (*_TIMES, "oldest_at"):
         table = table.set_column(table.schema.get_field_index(name), name, table[name].cast(moment))

@@ -64,6 +64,7 @@ _STATE = {
     "log_lost": "Predictions that were given up because too many waited.",
     "log_written": "Predictions written to the log.",
     "cache_hits": "Scores answered again because nothing had changed.",
+    "ahead_hits": "Scores answered that were made before anybody asked.",
     "cache_misses": "Scores computed.",
     "model_swaps": "Times that another version of a model was taken up.",
 }

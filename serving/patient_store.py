@@ -10,12 +10,14 @@ from collections.abc import Callable
 from datetime import datetime
 
 from common.errors import UnavailableError
+from serving.ahead_store import AheadReader
 from serving.champions import Champion
 from serving.last_known import LastKnown
-from serving.score_cache import ScoreCache
+from serving.makers import Makers
+from serving.score_cache import Kept, Key, ScoreCache
 from serving.scored import Scored
 from serving.sources import Features
-from serving.stored_features import Reading
+from serving.stored_features import Mark, Reading
 
 _SLOW_SECONDS, _LEFT_ALONE_SECONDS = 0.2, 1.0
 """A store that takes so long to fail is not asked again for so long: requests would pile up behind it."""
@@ -36,11 +38,19 @@ class PatientStore:
     Args:
         open_features: Opens the features; again where a new model may read views registered since.
         cached_scores: Scores to keep for when nothing changed.
+        ahead: Scores that another process made before anybody asked; None: there are none.
     """
 
-    def __init__(self, open_features: Callable[[], Features], *, cached_scores: int) -> None:
+    def __init__(
+        self, open_features: Callable[[], Features], *, cached_scores: int, ahead: AheadReader | None = None
+    ) -> None:
         self.features = open_features()
         self.cache = ScoreCache(most=cached_scores)
+        self.makers = Makers()
+        self.hits = 0
+        self.ahead_hits = 0
+        self.misses = 0
+        self._ahead = ahead
         self._open_features = open_features
         self._last_known = LastKnown()
         self._store_from = 0.0
@@ -49,19 +59,40 @@ class PatientStore:
         """Open the features again."""
         self.features = self._open_features()
 
-    def cached(self, key: tuple[str, str, str], model: Champion, *, now: datetime, wall: datetime) -> Scored | None:
+    def cached(self, key: Key, model: Champion, *, now: datetime, wall: datetime) -> Scored | None:
         """A score made before, if neither its model nor its features have changed; None too while the store is away."""
         began = time.monotonic()
         if began < self._store_from:
             return None
+        maker, is_unchanged = self.makers.of(model), self.features.is_unchanged
         try:
-            return self.cache.get(
-                key, version=model.version, now=now, wall=wall, is_unchanged=self.features.is_unchanged
-            )
+            kept = self.cache.get(key)
+            if kept is not None and kept.holds(maker=maker, now=now, wall=wall, is_unchanged=is_unchanged):
+                self.hits += 1
+                return kept.scored
+            made = None if self._ahead is None else self._ahead.get(key, model)
+            if made is not None and made.holds(maker=maker, now=now, wall=wall, is_unchanged=is_unchanged):
+                self.cache.put(key, made)
+                self.ahead_hits += 1
+                return made.scored
         except away_errors():
             # Reading will meet the same, and knows what to do about it.
             self._away(began)
-            return None
+        self.misses += 1
+        return None
+
+    def keep(self, key: Key, model: Champion, scored: Scored, mark: Mark | None) -> None:
+        """Keep a score for when nothing changed; without a mark nothing could tell later that it still holds."""
+        if mark is not None:
+            self.cache.put(key, Kept(scored, mark, self.makers.of(model)))
+
+    def last_score(self, key: Key, model: Champion) -> Scored | None:
+        """The score last made by this very model, of features that cannot be read now; None where there is none."""
+        maker = self.makers.of(model)
+        kept = self.cache.get(key)
+        if (kept is None or kept.maker != maker) and self._ahead is not None:
+            kept = self._ahead.get(key, model)
+        return kept.scored if kept is not None and kept.maker == maker else None
 
     def read(self, service: str, ids: list[str], *, now: datetime) -> tuple[Reading, bool]:
         """Features of some ids, and whether they are the last known ones because the store is away.

@@ -185,8 +185,7 @@ class PredictionLog:
             version = champion.version.replace(".", "-")
             name = f"{scored.task}.{version}.{now:%Y%m%dT%H%M%S}.{os.getpid()}.{self._number}{SPOOL_SUFFIX}"
             manifest = champion.scorer_or_raise().manifest
-            views = sorted(scored.feature_timestamps)
-            header = header_of(scored.task, champion.name, champion.version, manifest.features, views)
+            header = header_of(scored.task, champion.name, champion.version, manifest.features, scored.views)
             spool = self._spools[key] = Spool(self.spool_folder / name, header=header)
         return spool
 

@@ -7,64 +7,64 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 from serving.scored import Scored
 from serving.stored_features import Mark
 
+Key: TypeAlias = "tuple[str, str, str]"
+"""Alias, task and id."""
+
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class Kept:
+    """A score with all that it rests on.
+
+    Args:
+        scored: The score.
+        mark: What was read for it.
+        maker: What made it, see `serving.makers`.
+    """
+
     scored: Scored
     mark: Mark
+    maker: str
+
+    def holds(self, *, maker: str, now: datetime, wall: datetime, is_unchanged: Callable[[Mark], bool]) -> bool:
+        """Whether the same would be said now.
+
+        Args:
+            maker: What would make it now.
+            now: The service's now, at which no further value may have expired.
+            wall: The clock on the wall, for the score's own validity.
+            is_unchanged: Whether the store holds what was read.
+        """
+        if self.maker != maker or wall >= self.scored.valid_until:
+            return False
+        until = self.mark.until
+        return now >= self.mark.at and (until is None or now <= until) and is_unchanged(self.mark)
 
 
 class ScoreCache:
     """Keeps the newest scores, `most` at most; the ones unused longest go first. Safe to use from any thread.
 
-    A score is given again only if the same version of the model would read the same rows: see `Mark`.
-
     Args:
-        most: Scores to keep; each takes some 10 KB.
+        most: Scores to keep; each takes some 8 KB.
     """
 
     def __init__(self, *, most: int) -> None:
         self._most = most
-        self._entries: OrderedDict[tuple[str, str, str], _Entry] = OrderedDict()
+        self._entries: OrderedDict[Key, Kept] = OrderedDict()
         self._lock = threading.Lock()
-        self.hits = 0
-        self.misses = 0
 
-    def get(
-        self,
-        key: tuple[str, str, str],
-        *,
-        version: str,
-        now: datetime,
-        wall: datetime,
-        is_unchanged: Callable[[Mark], bool],
-    ) -> Scored | None:
-        """The score under `key` if it still holds.
-
-        Args:
-            key: Alias, task and id.
-            version: The model's version in use.
-            now: The service's now, at which no further value may have expired.
-            wall: The clock on the wall, for the score's own validity.
-            is_unchanged: Whether the store holds what was read.
-        """
+    def get(self, key: Key) -> Kept | None:
+        """What is kept under `key`, whether it still holds or not."""
         entry = self._entries.get(key)
-        if entry is None or entry.scored.champion.version != version or wall >= entry.scored.valid_until:
-            self.misses += 1
-            return None
-        until = entry.mark.until
-        if now < entry.mark.at or (until is not None and now > until) or not is_unchanged(entry.mark):
-            self.misses += 1
-            return None
-        with self._lock:
-            if key in self._entries:
-                self._entries.move_to_end(key)
-        self.hits += 1
-        return entry.scored
+        if entry is not None:
+            with self._lock:
+                if key in self._entries:
+                    self._entries.move_to_end(key)
+        return entry
 
     @property
     def keeps(self) -> bool:
@@ -76,12 +76,12 @@ class ScoreCache:
         with self._lock:
             self._entries.clear()
 
-    def put(self, key: tuple[str, str, str], scored: Scored, mark: Mark | None) -> None:
-        """Keep a score; without a mark nothing could tell later that it still holds."""
-        if mark is None or self._most == 0:
+    def put(self, key: Key, kept: Kept) -> None:
+        """Keep a score."""
+        if self._most == 0:
             return
         with self._lock:
-            self._entries[key] = _Entry(scored, mark)
+            self._entries[key] = kept
             self._entries.move_to_end(key)
             while len(self._entries) > self._most:
                 self._entries.popitem(last=False)

@@ -41,11 +41,12 @@ class Scored:
         identifier: Whose score.
         owner: Rep who owns the lead or deal; None where the store does not say.
         champion: What scored it.
-        record: What the scorer said.
-        feature_timestamps: View name to the moment its values stand for.
-        oldest_at: The oldest of these.
+        probability: The calibrated probability.
+        views: Feature views that it rests on, in order of their names.
+        oldest_at: The oldest moment that features stand for.
         expired: Features that counted as missing because of their age.
         scored_at: When, by the clock on the wall, UTC.
+        valid_until: When to score again, even if nothing changed.
         fixed: JSON of everything that stays the same, open at its end.
         logged: JSON fields that the prediction log keeps of it: what the model read, since when, and the reasons.
     """
@@ -54,24 +55,20 @@ class Scored:
     identifier: str
     owner: str | None
     champion: Champion
-    record: Mapping[str, Any]
-    feature_timestamps: Mapping[str, datetime | None]
+    probability: float
+    views: tuple[str, ...]
     oldest_at: datetime | None
     expired: tuple[str, ...]
     scored_at: datetime
+    valid_until: datetime
     fixed: bytes
     logged: bytes
 
     @property
-    def probability(self) -> float:
-        """The calibrated probability."""
-        return float(self.record[PROBABILITIES[self.task]])
-
-    @property
-    def valid_until(self) -> datetime:
-        """When to score again, even if nothing changed."""
-        until: datetime = self.record["valid_until"]
-        return until
+    def record(self) -> dict[str, Any]:
+        """What the scorer said, as it stands in the JSON: thousands of scores are kept, and few are looked into."""
+        record: dict[str, Any] = orjson.loads(self.fixed + b"}")
+        return record
 
     def added(
         self,
@@ -133,17 +130,19 @@ def scored_rows(
     ids = [answer.ids[row] for row in rows]
     records = scorer.record(columns, ids=ids, at=at, as_of=as_of, top=len(names) if exact else REASONS, exact=exact)
     stamp = {"model_name": champion.name, "model_version": champion.version, "alias": champion.alias}
+    views = tuple(sorted(answer.view_timestamps))
     return [
         Scored(
             task=task,
             identifier=answer.ids[row],
             owner=reading.owners[row],
             champion=champion,
-            record=record,
-            feature_timestamps={view: moments[row] for view, moments in answer.view_timestamps.items()},
+            probability=float(record[PROBABILITIES[task]]),
+            views=views,
             oldest_at=answer.feature_timestamps[row],
             expired=answer.expired[row],
             scored_at=at,
+            valid_until=record["valid_until"],
             fixed=to_json({**record, **stamp})[:-1],
             logged=_logged(dict(zip(names, values, strict=True)), record, answer, row),
         )

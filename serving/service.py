@@ -22,11 +22,13 @@ from fastapi import FastAPI  # noqa: E402
 from common.settings import Settings  # noqa: E402
 from common.workspace import Workspace  # noqa: E402
 from features.stream_door import open_door  # noqa: E402
+from serving.ahead_runner import ahead_process  # noqa: E402
 from serving.asgi import Application  # noqa: E402
 from serving.assembly import open_engine, territories_of  # noqa: E402
+from serving.beside import SoleProcess  # noqa: E402
 from serving.boundary import Boundary, RealPath  # noqa: E402
 from serving.decisions import DecisionRecord  # noqa: E402
-from serving.engine import Engine  # noqa: E402
+from serving.engine import SCORED, Engine  # noqa: E402
 from serving.forecast_desk import ForecastDesk  # noqa: E402
 from serving.guard import Guard  # noqa: E402
 from serving.jobs import JobStarter  # noqa: E402
@@ -34,7 +36,7 @@ from serving.lean import import_libraries, settle, use_few_arenas  # noqa: E402
 from serving.metrics import ServiceMetrics  # noqa: E402
 from serving.prediction_log import PredictionLog  # noqa: E402
 from serving.routes import TASKS, build_app, paths_of  # noqa: E402
-from serving.stream_runner import StreamStarter  # noqa: E402
+from serving.stream_runner import stream_process  # noqa: E402
 from serving.upkeep import Upkeep  # noqa: E402
 from warehouse.store import Warehouse  # noqa: E402
 
@@ -91,7 +93,7 @@ class ModelService:
             guard=state.guard,
             decisions=state.decisions,
             jobs=state.jobs,
-            stream=StreamStarter(settings, workspace),
+            beside=self._beside(settings, workspace),
             metrics=state.metrics,
             log=self._log,
             read_territories=None if state.guard.is_open else lambda: territories_of(Warehouse(workspace.warehouse)),
@@ -102,6 +104,12 @@ class ModelService:
             self._log.start()
         state.engine = self.engine
         settle()
+
+    def _beside(self, settings: Settings, workspace: Workspace) -> dict[str, SoleProcess]:
+        processes = {"stream": stream_process(settings, workspace)}
+        if settings.serving.scores_ahead and set(self.tasks) & set(SCORED):
+            processes["scores ahead"] = ahead_process(settings, workspace)
+        return processes
 
     def __is_ready__(self) -> bool:
         """BentoML's /readyz: whether requests can be answered."""

@@ -20,6 +20,14 @@ class Features(Protocol):
         """Features from the online store."""
         ...
 
+    def version(self) -> str | None:
+        """What stays equal while nothing is written to the store; None where that cannot be told."""
+        ...
+
+    def ids(self, service: str) -> list[str]:
+        """Ids of the leads or deals that the store holds."""
+        ...
+
     def is_unchanged(self, mark: Mark) -> bool:
         """Whether the store still holds what a reading saw."""
         ...

@@ -1,11 +1,13 @@
 """Features read for serving: with the rep who owns each thing, and a mark by which "nothing changed" can be told.
 
-An answer costs a model and its reasons; to read the rows again and find them equal costs a tenth of that. So a reading
-keeps the packed rows it was made from, and `is_unchanged` compares them with what the store holds now.
+An answer costs a model and its reasons; to read the rows again and find them equal costs a tenth of that, and to find
+that nobody has written anything costs next to nothing. So a reading keeps the store's version and a digest of the
+packed rows it was made from, and `is_unchanged` compares them with what the store holds now.
 """
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from features.catalogue import SERVICES
 from features.online_reader import OnlineReader, read_answer
-from features.online_store_layout import entity_key, is_same, to_microseconds
+from features.online_store_layout import KEY_PREFIX, entity_key, said, to_microseconds
 from features.online_store_rows import Found
 
 if TYPE_CHECKING:
@@ -34,17 +36,28 @@ class Mark:
 
     Args:
         asked: (view, keys) in the order read.
-        found: What each held.
+        seen: Digest of what each held, see `digest_of`.
         at: The moment of the question; nothing that was read lies after it.
-        version: The store's own version before it was read, in a list: a comparison that finds all equal renews it.
         until: The moment from which a value counts as expired that does not yet; None where nothing expires.
+        version: The store's own version before it was read, in a list: a comparison that finds all equal renews it.
     """
 
     asked: tuple[tuple[str, tuple[bytes, ...]], ...]
-    found: tuple[Found, ...]
+    seen: bytes
     at: datetime
     until: datetime | None = None
-    version: list[object] = field(default_factory=lambda: [None])
+    version: list[str | None] = field(default_factory=lambda: [None])
+
+
+def digest_of(found: Sequence[Found]) -> bytes:
+    """Sixteen bytes that say what a store held, whenever it was written: equal rows have equal ones."""
+    digest = hashlib.blake2b(digest_size=16)
+    for each in found:
+        digest.update(each.state.to_bytes() + len(each.rows).to_bytes(4, "big"))
+        for key in sorted(each.rows):
+            for part in (key, *said(each.rows[key])):
+                digest.update(len(part).to_bytes(4, "big") + part)
+    return digest.digest()
 
 
 @dataclass(frozen=True)
@@ -98,17 +111,32 @@ class StoredFeatures:
         marks = _Marks(views, own, answer, join_key=key, seen=seen, at=at, version=version)
         return Reading(answer=answer, owners=_owners(mine, own, ids), mark_of=marks.of)
 
+    def version(self) -> str | None:
+        """What stays equal, for every process, while nothing is written; None where that cannot be told."""
+        return self._rows.version()
+
     def is_unchanged(self, mark: Mark) -> bool:
         """Whether the store still holds exactly what a reading saw."""
         version = self._rows.version()
         if version is not None and version == mark.version[0]:
             return True
-        is_equal = all(
-            _says_the_same(now, before) for now, before in zip(self._rows.read(mark.asked), mark.found, strict=True)
-        )
+        is_equal = digest_of(self._rows.read(mark.asked)) == mark.seen
         if is_equal:
             mark.version[0] = version
         return is_equal
+
+    def ids(self, service: str) -> list[str]:
+        """Ids of the leads or deals that the store holds: what was open when it was filled, and what came since.
+
+        Args:
+            service: Name of the feature service.
+
+        Raises:
+            UnavailableError: if the store or a view is not there.
+        """
+        views, key = self._views_of(service), SERVICES[service].join_key
+        first = next(view.name for view in views if view.join_key == key)
+        return [key[len(KEY_PREFIX) :].decode() for key in self._rows.strays(first, ()) if key.startswith(KEY_PREFIX)]
 
     def from_payload(self, service: str, payload: Mapping[str, Any], *, at: datetime) -> OnlineAnswer:
         """Features computed from what an application sent."""
@@ -119,12 +147,6 @@ class StoredFeatures:
             self._repository.require_applied()
             self._views[service] = self._repository.views(service)
         return self._views[service]
-
-
-def _says_the_same(now: Found, before: Found) -> bool:
-    if now.state != before.state or now.rows.keys() != before.rows.keys():
-        return False
-    return all(is_same(row, before.rows[key]) for key, row in now.rows.items())
 
 
 class _Seen:
@@ -179,7 +201,7 @@ class _Marks:
         join_key: str,
         seen: Sequence[tuple[tuple[str, tuple[bytes, ...]], Found]],
         at: datetime,
-        version: object,
+        version: str | None,
     ) -> None:
         self._views = views
         self._own = own
@@ -207,7 +229,7 @@ class _Marks:
             # A row that is not visible yet will be, without a change.
             return None
         until = _expiry(self._views, self._answer, place, at=self._at)
-        return Mark(tuple(asked), tuple(found), self._at, until, [self._version])
+        return Mark(tuple(asked), digest_of(found), self._at, until, [self._version])
 
     def _keys(self, identifier: str) -> dict[str, list[bytes]]:
         """Keys by view: the id's own, and those that its own rows name, with what stands in for an unseen one."""

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Mapping
 
 from common.errors import SalienceError
+from serving.beside import SoleProcess
 from serving.decisions import DecisionRecord
 from serving.engine import FOLLOW_SECONDS, Engine
 from serving.guard import Guard
 from serving.jobs import JobStarter
 from serving.metrics import ServiceMetrics
 from serving.prediction_log import PredictionLog
-from serving.stream_runner import StreamStarter
 
 _TERRITORIES_SECONDS = 300.0
 
@@ -29,7 +29,7 @@ class Upkeep:
         guard: Its tokens' keys, and the territories of reps.
         decisions: What others decided.
         jobs: Starts the process that works on jobs, where one is left over.
-        stream: Starts the process that works on pushed events, where none does.
+        beside: Processes that are to run beside the answers, by what they do.
         metrics: Told how things are.
         log: Whose figures they are.
         read_territories: Territory by rep, from the warehouse; None where nobody is scoped.
@@ -42,7 +42,7 @@ class Upkeep:
         guard: Guard,
         decisions: DecisionRecord,
         jobs: JobStarter,
-        stream: StreamStarter,
+        beside: Mapping[str, SoleProcess],
         metrics: ServiceMetrics,
         log: PredictionLog | None,
         read_territories: Callable[[], Mapping[str, str]] | None = None,
@@ -51,7 +51,7 @@ class Upkeep:
         self._guard = guard
         self._decisions = decisions
         self._jobs = jobs
-        self._stream = stream
+        self._beside = dict(beside)
         self._metrics = metrics
         self._log = log
         self._read_territories = read_territories
@@ -71,7 +71,8 @@ class Upkeep:
         if self._thread.is_alive():
             self._thread.join(timeout=10)
         self._jobs.stop()
-        self._stream.stop()
+        for process in self._beside.values():
+            process.stop()
 
     def look(self) -> None:
         """Look at everything once; what fails is said once, and the rest goes on."""
@@ -80,7 +81,7 @@ class Upkeep:
             ("decisions", self._decisions.refresh),
             ("territories", self._refresh_territories),
             ("jobs", self._jobs.start),
-            ("stream", self._stream.start),
+            *((name, process.start) for name, process in self._beside.items()),
             ("figures", self._tell),
         ):
             try:
@@ -105,9 +106,12 @@ class Upkeep:
             self._territories_at = now
 
     def _tell(self) -> None:
-        cache, slots = self._engine.store.cache, self._engine.slots.values()
+        store, slots = self._engine.store, self._engine.slots.values()
         self._metrics.tell(
-            cache_hits=cache.hits, cache_misses=cache.misses, model_swaps=sum(slot.swaps for slot in slots)
+            cache_hits=store.hits,
+            ahead_hits=store.ahead_hits,
+            cache_misses=store.misses,
+            model_swaps=sum(slot.swaps for slot in slots),
         )
         if self._log is not None:
             log = self._log

@@ -27,8 +27,11 @@ def test_a_thousand_have_one_score_on_every_path(small_world: SmallWorld, tmp_pa
     trained = {name: round(value, 6) for name, value in trained_path(small_world, task, ids).items()}
     file, target = tmp_path / "ids.csv", tmp_path / "scores.parquet"
     file.write_text("\n".join([key, *ids]) + "\n")
+    # Nothing is kept in memory: an answer is computed, or was made ahead.
+    serving = small_world.settings.serving.model_copy(update={"cached_scores": 0})
+    settings = small_world.settings.model_copy(update={"serving": serving})
     with (
-        running_service(small_world.settings, small_world.workspace, timeout_s=START_SECONDS, is_ready="/ready") as url,
+        running_service(settings, small_world.workspace, timeout_s=START_SECONDS, is_ready="/ready") as url,
         Client(url, timeout_s=60) as client,
     ):
         score_one = client.score_lead if task == "lead" else client.score_deal
@@ -44,11 +47,14 @@ def test_a_thousand_have_one_score_on_every_path(small_world: SmallWorld, tmp_pa
             for name, events_table in happenings.items():
                 described[name] = known_events(small_world, events_table, key, identifier)
             by_payload[identifier] = getattr(score_one(identifier, described=described), probability)
+        ahead = {identifier: score_one(identifier) for identifier in ids}
     import pyarrow.parquet as pq
 
     rows = pq.read_table(target, columns=[key, probability]).to_pylist()
     as_job = {row[key]: row[probability] for row in rows}
     assert by_id == in_batch == as_job == trained == by_payload
+    assert all(score.is_cached for score in ahead.values())
+    assert {identifier: getattr(score, probability) for identifier, score in ahead.items()} == by_id
     assert len(set(by_id.values())) > 10
     if task == "deal":  # dates ahead are counted from the moment of the features, not from the wall's
         assert min(score.close_date_latest for score in told.values()) >= small_world.now.date()  # type: ignore[attr-defined]

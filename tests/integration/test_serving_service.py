@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from conftest import SmallWorld
 
@@ -93,6 +94,37 @@ def trained_path(world: SmallWorld, task: str, ids: list[str]) -> dict[str, floa
     probability = scorer.probability(scorer.encode(columns)).tolist()
     by_id = dict(zip(frame[key].to_pylist(), probability, strict=True))
     return {identifier: by_id[identifier] for identifier in ids}
+
+
+def test_scores_are_made_before_anybody_asks_and_again_by_another_process_if_that_one_dies(
+    client: httpx.Client, small_world: SmallWorld
+) -> None:
+    ids = iter(open_ids(small_world, "deal"))
+
+    def is_made_ahead() -> bool:
+        return bool(client.post(f"/api/v1/deals/{next(ids)}/score").json()["is_cached"])
+
+    for process in (first := _ahead_process(), None):
+        until = time.monotonic() + START_SECONDS
+        while not is_made_ahead():
+            assert time.monotonic() < until
+            time.sleep(0.5)
+        if process is not None:
+            process.kill()
+            process.wait(10)
+            # A new one begins by forgetting what the old one made, which may have been another version of the product.
+            assert _ahead_process().pid != first.pid
+
+
+def _ahead_process() -> psutil.Process:
+    """The process that scores ahead, beside the one service that runs here."""
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        for child in psutil.Process().children(recursive=True):
+            if child.status() != psutil.STATUS_ZOMBIE and "serving.ahead_runner" in child.cmdline():
+                return child
+        time.sleep(0.2)
+    raise AssertionError("No process scores ahead")
 
 
 def test_lead_has_one_score_by_training_path_by_id_and_by_payload(

@@ -140,21 +140,30 @@ class Features:
     asked_at: datetime | None = None
     reads: int = 0
 
-    def is_unchanged(self, mark: Mark) -> bool:
+    def version(self) -> str | None:
         if self.is_away:
             raise UnavailableError("The online store is away")
-        return mark.found == self._seen([identifier for _, keys in mark.asked for identifier in keys])
+        return repr(self.rows)
 
-    def _seen(self, ids: Sequence[Any]) -> Any:
-        return tuple(self.rows.get(identifier) for identifier in ids)
+    def ids(self, service: str) -> list[str]:
+        self.version()
+        return list(self.rows)
+
+    def is_unchanged(self, mark: Mark) -> bool:
+        mark.version[0] = self.version()
+        return mark.seen == self._seen([key.decode() for _, keys in mark.asked for key in keys])
+
+    def _seen(self, ids: Sequence[str]) -> bytes:
+        return repr([self.rows.get(identifier) for identifier in ids]).encode()
 
     def read(self, service: str, ids: Sequence[str], *, at: datetime) -> Reading:
         self.reads += 1
         answer: Any = self.online(service, ids, at=at)
 
         def mark_of(place: int) -> Mark | None:
-            asked: Any = (("toy", (ids[place],)),)
-            return Mark(asked, self._seen([ids[place]]), at) if answer.found[place] else None
+            asked = (("toy", (ids[place].encode(),)),)
+            seen = self._seen([ids[place]])
+            return Mark(asked, seen, at, None, [self.version()]) if answer.found[place] else None
 
         owners = tuple({"a": "ada", "b": "ada", "c": "ben"}.get(identifier) for identifier in ids)
         return Reading(answer, owners, mark_of)

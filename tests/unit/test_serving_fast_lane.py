@@ -118,18 +118,16 @@ def test_the_store_away_is_said_even_of_a_score_made_before(served: Stand) -> No
 
 def test_a_row_that_expires_later_ends_the_score(served: Stand) -> None:
     served.client.post("/api/v1/leads/a/score")
-    key = ("champion", "lead", "a")
-    entry = served.engine.store.cache._entries[key]
+    store = served.engine.store
+    entry = store.cache.get(("champion", "lead", "a"))
+    assert entry is not None
     now = entry.mark.at
 
     def holds(until: datetime | None, at: datetime) -> bool:
         from dataclasses import replace
 
-        served.engine.store.cache.put(key, entry.scored, replace(entry.mark, until=until))
-        found = served.engine.store.cache.get(
-            key, version="1", now=at, wall=datetime.now(UTC), is_unchanged=lambda _mark: True
-        )
-        return found is not None
+        kept = replace(entry, mark=replace(entry.mark, until=until))
+        return kept.holds(maker=entry.maker, now=at, wall=datetime.now(UTC), is_unchanged=lambda _mark: True)
 
     assert holds(None, now + timedelta(days=900))
     assert holds(now + timedelta(days=7), now + timedelta(days=7))

@@ -10,7 +10,7 @@ import pytest
 
 from features.online_store_layout import Layout, PackedRows, entity_key, to_microseconds
 from features.online_store_sqlite import SqliteRows
-from serving.stored_features import Mark, StoredFeatures
+from serving.stored_features import Mark, StoredFeatures, digest_of
 
 NOW = datetime(2025, 3, 31, tzinfo=UTC)
 LAYOUT = Layout(("x",), ("float",))
@@ -35,7 +35,7 @@ def reading(rows: SqliteRows) -> tuple[StoredFeatures, Mark]:
     nothing: Any = None
     asked = (("own", (entity_key("a"),)), ("other", (entity_key("a"), entity_key("gone"))))
     version = rows.version()
-    return StoredFeatures(nothing, rows), Mark(asked, tuple(rows.read(asked)), NOW, None, [version])
+    return StoredFeatures(nothing, rows), Mark(asked, digest_of(rows.read(asked)), NOW, None, [version])
 
 
 def test_nothing_written_is_nothing_changed_without_a_look_at_the_rows(
