@@ -78,7 +78,7 @@ class Ahead:
                 if made:
                     logger.info("%d scores made ahead in %.1f s", made, time.monotonic() - began)
                 self._problem = None
-            except (SalienceError, *away_errors()) as error:
+            except _expected_errors() as error:
                 if str(error) != self._problem:
                     logger.warning("No scores can be made ahead: %s", error)
                 self._problem = str(error)
@@ -171,3 +171,8 @@ class Ahead:
 def _parts(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     for start in range(0, len(ids), size):
         yield ids[start : start + size]
+
+
+def _expected_errors() -> tuple[type[Exception], ...]:
+    """What a sweep may meet and the next one may not."""
+    return (SalienceError, *away_errors())

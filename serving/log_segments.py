@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.whole_files import whole_file
+from serving.spool import is_orphan
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,6 +43,18 @@ def header_of(task: str, name: str, version: str, features: Sequence[FeatureEntr
         ).encode()
         + b"\n"
     )
+
+
+def left_spools(folder: Path, *, mine: Collection[Path] = ()) -> list[Path]:
+    """Spools that nobody writes to any more, the oldest first.
+
+    Args:
+        folder: Folder of the spools.
+        mine: Those that this process writes to: it may not ask for its own locks.
+    """
+    if not folder.is_dir():
+        return []
+    return [path for path in sorted(folder.glob(f"*{SPOOL_SUFFIX}")) if path not in mine and is_orphan(path)]
 
 
 def turn_into_segment(spool: Path, folder: Path) -> Path | None:

@@ -36,6 +36,7 @@ from serving.lean import import_libraries, settle, use_few_arenas  # noqa: E402
 from serving.metrics import ServiceMetrics  # noqa: E402
 from serving.prediction_log import PredictionLog  # noqa: E402
 from serving.routes import TASKS, build_app, paths_of  # noqa: E402
+from serving.segment_runner import segment_process  # noqa: E402
 from serving.stream_runner import stream_process  # noqa: E402
 from serving.upkeep import Upkeep  # noqa: E402
 from warehouse.store import Warehouse  # noqa: E402
@@ -80,7 +81,7 @@ class ModelService:
         settings, state = Settings(), self.app.state
         workspace = Workspace.of(settings)
         use_few_arenas()
-        self._log = PredictionLog(workspace) if settings.serving.keeps_log else None
+        self._log = PredictionLog(workspace, segments_here=False) if settings.serving.keeps_log else None
         state.decisions, state.jobs = DecisionRecord(workspace), JobStarter(settings, workspace)
         state.desk = self._desk = ForecastDesk(settings, workspace)
         import_libraries()
@@ -107,6 +108,8 @@ class ModelService:
 
     def _beside(self, settings: Settings, workspace: Workspace) -> dict[str, SoleProcess]:
         processes = {"stream": stream_process(settings, workspace)}
+        if settings.serving.keeps_log:
+            processes["segments"] = segment_process(settings, workspace)
         if settings.serving.scores_ahead and set(self.tasks) & set(SCORED):
             processes["scores ahead"] = ahead_process(settings, workspace)
         return processes

@@ -26,13 +26,16 @@ class Spool:
         self.size = 0
         self._made_at = time.monotonic()
         self._is_dirty = False
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        # Under its own name only once it is locked: whoever saw it without a lock would take it for one left behind.
+        unlocked = path.with_name(f".{path.name}.new")
+        self._file = os.open(unlocked, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX)
             self.append(header)
+            unlocked.rename(path)
         except OSError:
             self.close()
-            path.unlink(missing_ok=True)
+            unlocked.unlink(missing_ok=True)
             raise
 
     @property

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +19,9 @@ from serving_stand_ins import FEATURES, Stand, stand
 
 from common.logged_predictions import fixed_schema, segments
 from common.workspace import Workspace
-from serving.log_segments import SPOOL_SUFFIX, turn_into_segment
+from serving.log_segments import SPOOL_SUFFIX, left_spools, turn_into_segment
 from serving.prediction_log import PredictionLog
+from serving.segment_runner import make_segments
 from serving.spool import Spool, is_orphan
 
 
@@ -171,6 +173,71 @@ def test_a_spool_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
     spool.close()
     assert is_orphan(spool.path)
     assert not is_orphan(tmp_path / "gone.jsonl")
+
+
+def test_nobody_sees_a_spool_before_it_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    lock, seen = fcntl.flock, []
+    monkeypatch.setattr("serving.spool.fcntl.flock", lambda *given: (seen.extend(left_spools(tmp_path)), lock(*given)))
+    spool = Spool(tmp_path / f"x{SPOOL_SUFFIX}", header=b"{}\n")
+    assert seen == []
+    assert list(tmp_path.iterdir()) == [spool.path]
+    spool.close()
+
+
+def test_another_process_makes_the_segments_and_it_is_said_where_none_does(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    served = stand(tmp_path)
+    log = served.engine.log = PredictionLog(workspace, segments_here=False, roll_seconds=0.0)
+    served.client.post("/api/v1/leads/a/score")
+    (spool,) = log.spool_folder.glob(f"*{SPOOL_SUFFIX}")
+    log.roll()
+    assert (logged(workspace), log.problem) == ([], None)
+    two_minutes_ago = time.time() - 120
+    os.utime(spool, (two_minutes_ago, two_minutes_ago))
+    log._segments_from = 0.0
+    log.roll()
+    assert log.problem == "1 spools of the prediction log are not made into segments"
+    assert served.client.get("/health").status_code == 503
+    stop = threading.Event()
+    thread = threading.Thread(target=make_segments, args=(log.folder, stop))
+    thread.start()
+    while spool.exists():
+        stop.wait(0.01)
+    stop.set()
+    thread.join()
+    assert len(logged(workspace)) == 1
+    log._segments_from = 0.0
+    log.roll()
+    assert log.problem is None
+    log.stop()
+
+
+def test_a_segment_that_cannot_be_written_is_tried_again(
+    served: Stand, log: PredictionLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    served.client.post("/api/v1/leads/a/score")
+    for spool in log._spools.values():
+        spool.close()
+    log._spools.clear()
+    tries: list[Path] = []
+
+    def full(spool: Path, folder: Path) -> None:
+        tries.append(spool)
+        if len(tries) < 3:
+            raise OSError(28, "No space left on device")
+        turn_into_segment(spool, folder)
+        stop.set()
+
+    stop = threading.Event()
+    monkeypatch.setattr("serving.segment_runner.EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("serving.segment_runner.turn_into_segment", full)
+    make_segments(log.folder, stop)
+    assert len(tries) == 3
+    assert not tries[0].exists()
+    assert sum("Segments cannot be written" in record.message for record in caplog.records) == 1
 
 
 WRITER = """
