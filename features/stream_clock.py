@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ class StreamClock:
 
     def __init__(self, workspace: Workspace) -> None:
         self._path: Path = workspace.root / "stream" / "now"
+        self._name = str(self._path)
         self._seen: tuple[int, int] | None = None
         self._moment: datetime | None = None
 
@@ -31,7 +33,7 @@ class StreamClock:
     def now(self) -> datetime | None:
         """The newest moment told, UTC; None if there is none."""
         try:
-            found = self._path.stat()
+            found = os.stat(self._name)  # noqa: PTH116 - every request asks, and this takes half the time
             if self._seen != (found.st_mtime_ns, found.st_ino):
                 self._moment = datetime.fromisoformat(self._path.read_text(encoding="utf-8"))
                 self._seen = (found.st_mtime_ns, found.st_ino)

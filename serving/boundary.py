@@ -8,11 +8,12 @@ stands around BentoML's application and repairs both. What has no room or no rig
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import re
+import secrets
 import time
 import traceback
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -78,6 +79,7 @@ class Boundary:
         self._files = files
         self._state = state
         self._lane: FastLane | None = None
+        self._ids = RequestIds()
         self._patterns = [(re.compile(re.sub(r"\{[^}]+\}", "[^/]+", path) + "/?"), path) for path in paths]
 
     def label(self, path: str) -> str:
@@ -94,7 +96,7 @@ class Boundary:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(scope, send)
+        exchange = _Exchange(scope, send, self._ids)
         asked = self._fast_lane(scope) if not exchange.has_body else None
         label = TEMPLATES[asked[0]] if asked is not None else self.label(scope["path"])
         try:
@@ -220,14 +222,26 @@ class RealPath:
         await self.app(scope, receive, send)
 
 
+class RequestIds:
+    """Ids that no other request has, in this process or another: what was drawn once, and a number."""
+
+    def __init__(self) -> None:
+        self._drawn = secrets.token_hex(10)
+        self._numbers = itertools.count()
+
+    def __next__(self) -> str:
+        """The next id, 32 hexadecimal digits."""
+        return f"{self._drawn}{next(self._numbers):012x}"
+
+
 class _Exchange:
     """One request and the state of its answer."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, ids: RequestIds) -> None:
         self.started = time.perf_counter()
         self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
         given = self.headers.get(b"x-request-id", b"")
-        self.request_id = given.decode() if _GIVEN_ID.fullmatch(given) else uuid.uuid4().hex
+        self.request_id = given.decode() if _GIVEN_ID.fullmatch(given) else next(ids)
         length = self.headers.get(b"content-length", b"0")
         self.body_bytes = int(length) if length.isdigit() else 0
         self.has_body = self.body_bytes > 0 or b"transfer-encoding" in self.headers

@@ -48,6 +48,7 @@ class Gatherer:
         batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
         if self._waiting:
             loop.call_soon(self._answer, loop)
+        found: Sequence[Answered | Exception]
         try:
             found = self._answer_all([question for question, _ in batch])
         except Exception as error:  # noqa: BLE001 - a defect is each asker's to log and to answer
