@@ -3,9 +3,9 @@
     python benchmarks/serving.py [--quick] [--check] [--only PART ...] [--seconds N]
 
 It asks the demo's workspace (`make demo` first), all in one run on this machine and over 127.0.0.1. The work is the
-score of one stored lead by id with five reasons a side. "by id" is the service with its own settings, once it has scored
-ahead what the store holds: each lead's score was made before it was asked for, and is given out where nothing it rests
-on has changed. "computed" means that every answer reads the store and asks the model, with nothing made or kept: what a
+score of one stored lead by id with five reasons a side. "by id" is the service with its own settings, once it has
+scored ahead what the store holds: each lead's score was made before it was asked for, and is given out where nothing it
+rests on has changed. "computed" means that every answer reads the store and asks the model, with nothing made or kept: what a
 lead costs that changed a moment ago. "again" means that a worker has the scores in memory. The peer is `mlflow models
 serve` of the same model, which computes, reads no features, gives no reasons and keeps no log. The limits are a FastAPI
 route that answers a constant object of the same size (and, without a bar, one that answers ready bytes), and the
@@ -71,6 +71,7 @@ class Options:
 
 def single(home: Path, options: Options) -> Iterator[Row]:
     """Requests for one lead as the service is started: rates and times beside the peer and the limits."""
+    from benchmarks.serving_load import closed_loop
     from benchmarks.serving_stand import memory_mb, ours, settings_for, stand_up
 
     workspace = stand_up(home / "single")
