@@ -4,13 +4,14 @@
 
 It asks the demo's workspace (`make demo` first), all in one run on this machine and over 127.0.0.1. The work is the
 score of one stored lead by id with five reasons a side. "by id" is the service with its own settings, once it has
-scored ahead what the store holds: each lead's score was made before it was asked for, and is given out where nothing it
-rests on has changed. "computed" means that every answer reads the store and asks the model, with nothing made or kept: what a
-lead costs that changed a moment ago. "again" means that a worker has the scores in memory. The peer is `mlflow models
-serve` of the same model, which computes, reads no features, gives no reasons and keeps no log. The limits are a FastAPI
-route that answers a constant object of the same size (and, without a bar, one that answers ready bytes), and the
-prediction alone in a loop. Load comes from wrk (Debian: wrk); where it is not installed, from asyncio, which itself
-takes more than the services do.
+scored ahead what the store holds: each lead's score was made before it was asked for, and is given out where nothing
+it rests on has changed. "computed" means that every answer reads the store and asks the model, with nothing made or
+kept: what a lead costs that changed a moment ago. "again" means that a worker has the scores in memory. The peer is
+`mlflow models serve` of the same model, which computes, reads no features, gives no reasons and keeps no log. The
+limits are a FastAPI route that answers a constant object of the same size (and, without a bar, one that answers ready
+bytes), and the prediction alone in a loop. They take turns; after the peer's turn there is a pause until it has worked
+off what its clients no longer wait for. Load comes from wrk (Debian: wrk); where it is not installed, from asyncio,
+which itself takes more than the services do.
 """
 
 from __future__ import annotations
@@ -92,6 +93,8 @@ def single(home: Path, options: Options) -> Iterator[Row]:
         yield Row(
             f"{len(paths):,} leads scored ahead within", f"{time.perf_counter() - began:.0f} s of asking for them"
         )
+        # Until the stream, which begins beside it, has looked at everything once, and what that changed is looked at.
+        closed_loop(url, paths, connections=8, seconds=options.settle_seconds)
         yield from _beside_peer("by id", url, paths, settings, workspace, options, bars=True)
         yield from _memory("worker's memory after that", memory_mb(pid))
 
@@ -160,7 +163,9 @@ def _beside_peer(
                 found["ours"].append(closed_loop(url, paths, **asked))
                 found["bare"].append(closed_loop(constant, ["/score"], **asked))
                 found["bytes"].append(closed_loop(constant, ["/bytes"], **asked))
-                found["peer"].append(closed_loop(peer, ["/invocations"], body=mlflow_row, **asked))
+                load = closed_loop(peer, ["/invocations"], body=mlflow_row, **asked)
+                found["peer"].append(load)
+                time.sleep(min(10.0, 0.5 + connections / max(load.rps, 1.0)))
             yield from _compared(f"{name}, {connections} at once", found, bars=bars)
 
 
