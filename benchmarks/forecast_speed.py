@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 REPS, DEALS_A_YEAR, YEARS = 63, 2_500, 2
-TABLES = ("opportunities", "transactions", "reps", "quotas")
-_IDS = ("opportunity_id", "transaction_id", "account_id", "quota_id")
+TABLES = ("opportunities", "transactions", "reps", "quotas", "leads")
+_IDS = ("opportunity_id", "transaction_id", "account_id", "quota_id", "lead_id")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from warehouse.simulator import simulate
 from warehouse.simulator.config import SimulationConfig
 from warehouse.views import memory_tables
 
-TABLES = ("opportunities", "transactions", "reps", "quotas")
+TABLES = ("opportunities", "transactions", "reps", "quotas", "leads")
 AT = datetime(2024, 11, 12, 9, 30, tzinfo=UTC)
 MONTHS = range(2024 * 12, 2025 * 12 + 6)
 

@@ -22,7 +22,7 @@ from warehouse.simulator import simulate
 from warehouse.simulator.config import SimulationConfig
 from warehouse.views import memory_tables
 
-TABLES = ("opportunities", "transactions", "reps", "quotas")
+TABLES = ("opportunities", "transactions", "reps", "quotas", "leads")
 AT = datetime(2024, 10, 1, tzinfo=UTC)
 MONTHS = range(2024 * 12, 2025 * 12 + 3)
 

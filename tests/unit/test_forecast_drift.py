@@ -3,14 +3,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.forecast.drift import neutral_level, track_counts, track_means
+from training.forecast.drift import (
+    draw_turns,
+    neutral_level,
+    told_of_wandering,
+    track_counts,
+    track_means,
+    track_together,
+)
 from training.forecast.rep_factors import learn_rep_factors
 
 
 def test_counts_as_expected_leave_the_level_at_one() -> None:
     level = track_counts(np.full(24, 100.0), np.full(24, 100.0))
     assert level.mean == pytest.approx(1.0, abs=0.02)
-    assert not level.has_moved
     assert level.months == 24
 
 
@@ -18,8 +24,6 @@ def test_a_lasting_fall_is_followed_within_a_few_months() -> None:
     happened = np.r_[np.full(20, 100.0), np.full(3, 65.0)]
     level = track_counts(happened, np.full(23, 100.0))
     assert level.mean == pytest.approx(0.66, abs=0.05)
-    assert level.has_moved
-    assert level.has_shifted
     assert level.shift == pytest.approx(0.66, abs=0.06)
 
 
@@ -46,10 +50,58 @@ def test_months_of_which_nothing_was_expected_say_nothing() -> None:
 
 def test_paths_of_the_level_have_mean_one_in_every_month_and_spread_with_time() -> None:
     level = track_counts(np.full(24, 100.0), np.full(24, 100.0))
-    drawn = level.draw(np.random.default_rng(1), n_paths=4_000, h=6)
+    rng = np.random.default_rng(1)
+    drawn = level.draw(rng, turns=draw_turns(rng, n_paths=4_000, h=6))
     assert drawn.mean(axis=0) == pytest.approx(np.ones(6))
     assert (drawn > 0).all()
     assert drawn[:, 5].std() > drawn[:, 0].std()
+
+
+def test_levels_jump_in_the_same_months_of_a_path_or_not_at_all() -> None:
+    level = track_counts(np.full(24, 1_000.0), np.full(24, 1_000.0))
+    rng = np.random.default_rng(3)
+    turns = draw_turns(rng, n_paths=4_000, h=6)
+    one, other = level.draw(rng, turns=turns), level.draw(rng, turns=turns)
+    is_steady = ~turns[:, 1:].any(axis=1)
+    far = [np.abs(np.log(paths[:, 5] / paths[:, 0])) > 0.25 for paths in (one, other)]
+    assert not (far[0] & is_steady).any()
+    # Independent jumps would coincide in the square of their share.
+    assert (far[0] & far[1]).mean() > 2 * far[0].mean() * far[1].mean()
+
+
+def test_what_other_levels_tell_of_wandering_is_taken_along() -> None:
+    rng = np.random.default_rng(4)
+    expected = np.full(24, 400.0)
+    steady = [track_counts(rng.poisson(expected).astype(float), expected) for _ in range(4)]
+    wild = [
+        track_counts(rng.poisson(expected * np.exp(np.cumsum(rng.normal(0.0, 0.06, 24)))).astype(float), expected)
+        for _ in range(4)
+    ]
+    counts = rng.poisson(np.full(24, 60.0)).astype(float)
+    alone = track_counts(counts, np.full(24, 60.0))
+    calm = track_counts(counts, np.full(24, 60.0), wandering=told_of_wandering(*steady))
+    moved = track_counts(counts, np.full(24, 60.0), wandering=told_of_wandering(*wild))
+    assert calm.drift_sd < alone.drift_sd < moved.drift_sd
+    assert calm.sd < moved.sd
+
+
+def test_levels_tracked_together_are_those_that_each_would_be_by_what_the_other_told() -> None:
+    expected = np.full(24, 100.0)
+    first, second = np.r_[np.full(20, 100.0), np.full(4, 80.0)], np.full(24, 103.0)
+    both = track_together([(first, expected), (second, expected)])
+    told = told_of_wandering(track_counts(second, expected))
+    assert both[0].mean == pytest.approx(track_counts(first, expected, wandering=told).mean)
+    assert both[0].drift_sd == both[1].drift_sd
+
+
+def test_a_level_may_start_anew_where_the_times_are_known_to_have_changed() -> None:
+    happened, expected = np.r_[np.full(22, 100.0), 84.0, 84.0], np.full(24, 100.0)
+    usual, turned = track_counts(happened, expected), track_counts(happened, expected, turned=2)
+    assert 0.84 < turned.mean < usual.mean
+    steady = np.full(24, 100.0)
+    # Where nothing is seen of the change, the level stays and is a little less certain.
+    assert track_counts(steady, expected, turned=2).mean == pytest.approx(1.0, abs=0.02)
+    assert track_counts(steady, expected, turned=2).sd > track_counts(steady, expected).sd
 
 
 def test_the_expectation_ahead_is_that_of_the_paths() -> None:
@@ -66,6 +118,9 @@ def test_a_level_of_means_weighs_months_by_their_error() -> None:
     assert sure.mean == pytest.approx(np.exp(-0.2), abs=0.02)
     assert unsure.mean > 0.95
     assert track_means(np.array([np.nan]), np.array([0.1])).months == 0
+    with_gap = track_means(np.r_[np.zeros(12), np.nan, -0.2, -0.2], np.full(15, 0.02))
+    assert with_gap.months == 14
+    assert with_gap.mean == pytest.approx(sure.mean, abs=0.02)
 
 
 def test_a_neutral_level_is_one_with_the_given_uncertainty() -> None:

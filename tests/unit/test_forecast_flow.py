@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training.forecast.drift import Level, neutral_level, track_counts
-from training.forecast.flow import Flow, learn_flow
+from training.forecast.drift import Level, draw_turns, neutral_level, track_counts
+from training.forecast.flow import Flow, count_moves
 
 MOVES = np.array([[0.6, 0.2, 0.05, 0.15], [0.1, 0.5, 0.25, 0.15]])
 """From Demo and from Proposal to: Demo, Proposal, won, lost."""
@@ -51,7 +51,8 @@ def test_a_stage_never_seen_is_left_alone() -> None:
 
 
 def test_paths_of_wins_have_mean_one() -> None:
-    known, created = flow().draw(np.random.default_rng(2), weights=np.array([1.0, 2.0]), n_paths=800, h=5)
+    rng = np.random.default_rng(2)
+    known, created = flow().draw(rng, weights=np.array([1.0, 2.0]), turns=draw_turns(rng, n_paths=800, h=5))
     assert known.mean(axis=0) == pytest.approx(np.ones(5), abs=0.02)
     assert created.shape == (800, 5)
 
@@ -73,7 +74,7 @@ def snapshots(months: int, per_month: int, lost_last: int) -> pd.DataFrame:
 def test_moves_are_learned_from_where_deals_stood_a_month_later() -> None:
     rows = snapshots(12, 20, 4)
     nobody = rows.iloc[:0]
-    learned = learn_flow(rows, nobody, month=12, elapsed=0.0)
+    learned = count_moves(rows, nobody, month=12, elapsed=0.0).flow()
     assert set(learned.stages) == {"Proposal", "Final"}
     proposal, final = learned.stages.index("Proposal"), learned.stages.index("Final")
     # 11 whole months of 4 won, 4 lost and 12 moved on; of the newest month only those that ended are known.
@@ -86,8 +87,22 @@ def test_moves_are_learned_from_where_deals_stood_a_month_later() -> None:
 
 def test_a_rise_of_losses_is_seen_in_the_level_of_losses() -> None:
     rows = snapshots(24, 20, 12)
-    learned = learn_flow(rows, rows.iloc[:0], month=24, elapsed=0.0)
+    learned = count_moves(rows, rows.iloc[:0], month=24, elapsed=0.0).flow()
     assert learned.lose.path[-1] > 1.2 * learned.lose.path[-4]
+
+
+def test_after_a_proven_change_losses_are_followed_further_and_less_surely_than_without_proof() -> None:
+    moved = count_moves(snapshots(24, 20, 7), snapshots(1, 1, 0).iloc[:0], month=24, elapsed=0.0)
+    usual, after = moved.flow().lose, moved.flow(turned=2).lose
+    assert after.mean > usual.mean > 1.0
+    assert after.sd > usual.sd
+
+
+def test_the_month_of_the_moment_is_not_taken_for_a_whole_one() -> None:
+    rows = snapshots(24, 20, 4)
+    moved = count_moves(rows, rows.iloc[:0], month=23, elapsed=0.5)
+    assert moved.whole == 23
+    assert len(moved.lost[0]) == 24
 
 
 def test_without_anything_to_compare_the_levels_are_neutral() -> None:

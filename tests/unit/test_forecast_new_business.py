@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 
 from training.forecast.conversion import MAX_LAG
-from training.forecast.new_business import NewBusiness, Volume, forecast_volume, learn_wins_by_lag, rep_shares
+from training.forecast.new_business import (
+    NewBusiness,
+    Volume,
+    forecast_volume,
+    learn_places,
+    learn_wins_by_lag,
+    rep_shares,
+)
 from training.forecast.renewals import learn_renewals
 
 
@@ -29,6 +36,25 @@ def test_of_the_month_that_has_begun_only_the_rest_is_new() -> None:
         shares=np.ones(1),
     )
     assert learned.wins(elapsed=0.75) == pytest.approx([2.5, 5.0 + 10.0])
+
+
+def test_wins_pile_up_where_a_quarter_ends_as_far_as_enough_of_them_say_so() -> None:
+    hoped, first = np.full(24, 30.0), 2024 * 12
+    factors = learn_places(np.tile([20.0, 30.0, 40.0], 8), hoped, first=first)
+    # 240 wins a place against the weight of 20 that stay with the mean.
+    assert factors == pytest.approx([180 / 260, 1.0, 340 / 260])
+    assert learn_places(np.tile([20.0, 30.0, 40.0], 8), hoped, first=first + 1)[0] == pytest.approx(340 / 260)
+    few = learn_places(np.tile([0.2, 0.3, 0.4], 8), np.full(24, 0.3), first=first)
+    assert few == pytest.approx(np.ones(3), abs=0.05)
+
+
+def test_places_in_the_quarter_change_nothing_in_sum_and_need_a_year() -> None:
+    rng = np.random.default_rng(8)
+    happened, hoped = rng.poisson(10.0, 24).astype(float), rng.uniform(5.0, 15.0, 24)
+    factors = learn_places(happened, hoped, first=1)
+    assert (hoped * factors[(1 + np.arange(24)) % 3]).sum() == pytest.approx(hoped.sum())
+    assert learn_places(happened[:11], hoped[:11], first=1).tolist() == [1.0, 1.0, 1.0]
+    assert learn_places(np.zeros(24), hoped, first=1).tolist() == [1.0, 1.0, 1.0]
 
 
 def test_a_steady_volume_is_continued() -> None:

@@ -5,23 +5,14 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from training.forecast.drift import Level, track_counts
-from training.forecast.flow import Flow
-from training.forecast.notes import has_changed, notes_of
+from training.forecast.notes import notes_of
 from training.forecast.train_pipeline import _month_ends
+from training.forecast.turn import Seen, Turn
+
+LOSSES = Seen("losses", 1.27, 3.1)
 
 
-def level(last: float) -> Level:
-    return track_counts(np.r_[np.full(20, 200.0), np.full(4, 200.0 * last)], np.full(24, 200.0))
-
-
-def flow(*, lose: float = 1.0) -> Flow:
-    return Flow(
-        stages=("Demo",), moves=np.array([[0.5, 0.25, 0.25]]), entry=np.ones(1), advance=level(1.0), lose=level(lose)
-    )
-
-
-def notes(*, lose: float = 1.0, created: float = 1.0, **changed: object) -> tuple[str, ...]:
+def notes(turn: Turn = Turn(), **changed: object) -> tuple[str, ...]:  # noqa: B008 - it is frozen
     options: dict[str, object] = {
         "months": 24,
         "outcomes": 500,
@@ -29,29 +20,36 @@ def notes(*, lose: float = 1.0, created: float = 1.0, **changed: object) -> tupl
         "has_seasons": True,
         "asks_model": False,
     }
-    return notes_of(flow(lose=lose), level(1.0), level(created), **{**options, **changed})
+    return notes_of(turn, **{**options, **changed})
 
 
 def test_in_steady_times_with_enough_history_there_is_nothing_to_say() -> None:
     assert notes() == ()
-    assert not has_changed(flow(), level(1.0), level(1.0))
+    assert notes(Turn(chance=0.2, months=2, seen=(LOSSES,))) == ()
 
 
-def test_more_losses_are_told_with_how_many_and_that_the_range_is_wider() -> None:
-    (note,) = notes(lose=1.4)
-    assert "losses run 3" in note or "losses run 4" in note
-    assert "higher than the last two years taught; the forecast follows, and the range is wider" in note
-    assert has_changed(flow(lose=1.4), level(1.0), level(1.0))
+def test_a_change_is_told_with_what_differs_how_sure_it_is_and_that_the_range_is_wider() -> None:
+    leads, moves = Seen("new leads", 0.83, -4.2), Seen("moves to a later stage", 0.93, -1.1)
+    (note,) = notes(Turn(chance=0.004, months=2, seen=(moves, LOSSES, leads)))
+    assert "in the last 2 months there were 17% fewer new leads, 27% more losses than" in note
+    assert "moves" not in note
+    assert "would be seen in 0.40% of forecasts" in note
+    assert "The forecast follows, and the range is wider" in note
+
+
+def test_what_differs_is_told_too_where_nothing_stands_out_by_itself() -> None:
+    (note,) = notes(Turn(chance=0.03, months=1, seen=(Seen("new deals", 0.8, -1.9), Seen("losses", 1.2, 1.9))))
+    assert "in the last month there were 20% fewer new deals, 20% more losses" in note
+
+
+def test_a_chance_next_to_none_is_not_told_as_nought() -> None:
+    (note,) = notes(Turn(chance=1e-7, months=3, seen=(LOSSES,)))
+    assert "in less than 0.01% of forecasts" in note
 
 
 def test_where_the_deal_model_speaks_the_note_says_that_its_chances_stay() -> None:
-    (note,) = notes(lose=1.4, asks_model=True)
-    assert "the deal model speaks for the open deals, and its chances are not changed by this" in note
-
-
-def test_fewer_deals_created_are_told() -> None:
-    (note,) = notes(created=0.7)
-    assert "fewer deals are created than half a year ago" in note
+    (note,) = notes(Turn(chance=0.001, months=2, seen=(LOSSES,)), asks_model=True)
+    assert "The deal model speaks for the open deals, and its chances are not changed by this" in note
 
 
 @pytest.mark.parametrize(

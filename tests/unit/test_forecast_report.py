@@ -133,12 +133,12 @@ def test_origins_that_saw_a_change_are_told_with_their_ranges() -> None:
     assert change_sentences(frame, level="company") == []
     frame["times_have_changed"] = frame["origin"] == pd.Timestamp("2025-01-01", tz="UTC")
     (sentence,) = change_sentences(frame, level="company")
-    assert sentence.startswith("At 1 of 5 origins, first on 2025-01-01, the forecast saw")
+    assert sentence.startswith("At 1 of 5 origins, first on 2025-01-01, the forecast said that the times had changed")
     assert "its 80% ranges were 60% of the forecast there, and 20% at the same distances elsewhere" in sentence
     (nothing,) = change_sentences(frame.assign(times_have_changed=False), level="company")
     assert nothing.startswith("At no origin")
     (always,) = change_sentences(frame.assign(times_have_changed=True), level="company")
-    assert always.endswith("than it had learned.")
+    assert always.endswith("the forecast said that the times had changed.")
 
 
 def test_the_document_holds_verdict_figures_and_origins_and_is_plain_json() -> None:

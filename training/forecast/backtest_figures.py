@@ -175,13 +175,13 @@ def change_sentences(rows: pd.DataFrame, *, level: str) -> list[str]:
     main = told[(told["level"] == level) & (told["grain"] == _longest(told)) & (told["expected"] > 0)]
     seen = main["times_have_changed"].astype(bool)
     if not seen.any():
-        return ["At no origin did the forecast see that deals went otherwise than it had learned."]
+        return ["At no origin did the forecast say that the times had changed."]
     origins = pd.to_datetime(main.loc[seen, "origin"], utc=True)
     width = (main["upper_80"] - main["lower_80"]) / main["expected"]
     same = main["weeks_before_end"].isin(main.loc[seen, "weeks_before_end"])
     sentence = (
         f"At {origins.nunique()} of {main['origin'].nunique()} origins, first on {origins.min():%Y-%m-%d}, the "
-        "forecast saw that deals went otherwise than it had learned"
+        "forecast said that the times had changed"
     )
     if not (same & ~seen).any():
         return [f"{sentence}."]

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from training.forecast.conversion import MAX_LAG
-from training.forecast.drift import Level, neutral_level, track_counts, track_means
-from training.forecast.flow import Flow
+from training.forecast.drift import Level, neutral_level, told_of_wandering, track_counts, track_means
+from training.forecast.flow import Flow, Moved
 from training.forecast.history import PipelineHistory
 from training.forecast.metrics import FloatArray
-from training.forecast.new_business import NewBusiness, forecast_volume, learn_wins_by_lag, rep_shares
+from training.forecast.new_business import (
+    QUARTER_MONTHS,
+    NewBusiness,
+    forecast_volume,
+    learn_places,
+    learn_wins_by_lag,
+    rep_shares,
+)
 from training.forecast.origin_model import CHECKED_LAGS
 from training.forecast.periods import month_number, month_numbers
 from training.forecast.renewals import Renewals, learn_renewals
 from training.forecast.succession import heirs
+from training.forecast.turn import Counts, Turn, find_turn
 
 _RECENT_DAYS = 365
 _AHEAD_MONTHS = 36
@@ -25,17 +34,82 @@ _TRACKED_MONTHS = 24
 _LEAST_CREATED = 5
 
 
-def learn_created(
-    history: PipelineHistory, reps: pd.DataFrame, *, at: datetime, season_length: int, flow: Flow
-) -> tuple[NewBusiness, Level]:
-    """Volume, conversion and amounts of deals yet to be created, and the level of their wins."""
-    moment, month = pd.Timestamp(at), month_number(at)
-    fates = history.fates(at)
-    cohort = month_numbers(fates["since"])
-    # The first month of a history is seldom whole, and holds what was there before it.
+@dataclass(frozen=True)
+class Opened:
+    """Deals by the month in which they were first known.
+
+    Args:
+        first: Number of the first month counted: a history's first is seldom whole, and holds what was there before.
+        counts: Deals of each whole month from then on, shape (n_months,).
+        cohort: Number of each deal's month, in the order of `history.fates`.
+    """
+
+    first: int
+    counts: FloatArray
+    cohort: NDArray[np.int64]
+
+
+def count_opened(history: PipelineHistory, *, at: datetime) -> Opened:
+    """Count the deals known at `at`."""
+    month, cohort = month_number(at), month_numbers(history.fates(at)["since"])
     first = int(cohort.min()) + 1
-    n_months = month - first
-    opened = np.bincount(cohort[(cohort >= first) & (cohort < month)] - first, minlength=n_months).astype(np.float64)
+    inside = (cohort >= first) & (cohort < month)
+    counts = np.bincount(cohort[inside] - first, minlength=month - first)
+    return Opened(first=first, counts=counts.astype(np.float64), cohort=cohort)
+
+
+def count_leads(history: PipelineHistory, *, at: datetime) -> Counts | None:
+    """Leads by the whole month in which they were first known, but for the history's first; None without leads.
+
+    Where none at all came in the newest month the source has ceased to give them, and says nothing of the times.
+    """
+    by_month = history.leads_by_month
+    month = month_number(at)
+    known = by_month[by_month.index < month]
+    if len(known) < 2 or known.index[-1] < month - 1:
+        return None
+    first = int(known.index[0]) + 1
+    happened = known.reindex(range(first, month), fill_value=0).to_numpy(dtype=np.float64)
+    return Counts("new leads", happened, first=first)
+
+
+def look_for_turn(history: PipelineHistory, moved: Moved, opened: Opened, *, at: datetime) -> Turn:
+    """Whether leads, new deals, moves and losses of the newest whole months are what those before them taught."""
+    leads, whole = count_leads(history, at=at), slice(0, moved.whole)
+    return find_turn(
+        [
+            *([] if leads is None else [leads]),
+            Counts("new deals", opened.counts, first=opened.first),
+            Counts("moves to a later stage", moved.ahead[0][whole], expected=moved.ahead[1][whole]),
+            Counts("losses", moved.lost[0][whole], expected=moved.lost[1][whole]),
+        ]
+    )
+
+
+def learn_created(
+    history: PipelineHistory,
+    reps: pd.DataFrame,
+    *,
+    at: datetime,
+    season_length: int,
+    flow: Flow,
+    opened: Opened,
+    turned: int = 0,
+) -> tuple[NewBusiness, Level]:
+    """Volume, conversion and amounts of deals yet to be created, and the level of their wins.
+
+    Args:
+        history: The canonical tables as they were known.
+        reps: Reps as known at `at`.
+        at: The moment, UTC.
+        season_length: Months of a season of deal creation.
+        flow: Moves between stages and their levels.
+        opened: `count_opened`.
+        turned: How many of the newest whole months are later than a proven change of the times.
+    """
+    moment, month = pd.Timestamp(at), month_number(at)
+    fates, cohort, first = history.fates(at), opened.cohort, opened.first
+    n_months = len(opened.counts)
     booked = history.booked(at)
     place = fates.index.get_indexer(booked.index)
     sales, place = booked[place >= 0], place[place >= 0]
@@ -47,26 +121,43 @@ def learn_created(
     is_recent = (sales["booked_at"] > moment - pd.Timedelta(days=_RECENT_DAYS)).to_numpy()
     recent, owner = sales[is_recent], fates["rep_id"].to_numpy()[place[is_recent]]
     revenue = recent["booked_usd"].groupby(owner).sum()
-    by_lag = learn_wins_by_lag(opened[-_TRACKED_MONTHS:], won[-_TRACKED_MONTHS:])
+    by_lag = learn_wins_by_lag(opened.counts[-_TRACKED_MONTHS:], won[-_TRACKED_MONTHS:])
+    told = told_of_wandering(flow.advance, flow.lose)
+    happened, hoped = _new_wins(opened.counts, won, by_lag, flow)
+    newest = month - len(hoped)
+    by_place = learn_places(happened, hoped, first=newest)
     learned = NewBusiness(
-        volume=forecast_volume(opened, h=_AHEAD_MONTHS, season_length=season_length, first=first),
+        volume=forecast_volume(
+            opened.counts, h=_AHEAD_MONTHS, season_length=season_length, first=first, wandering=told, turned=turned
+        ),
         wins_by_lag=by_lag * flow.entry_ratios(),
         amounts=recent["booked_usd"].to_numpy(dtype=np.float64),
         shares=rep_shares(revenue, reps, at=moment),
+        by_place=by_place,
     )
-    return learned, _track_new_wins(opened, won, by_lag, flow)
+    hoped = hoped * by_place[(newest + np.arange(len(hoped))) % QUARTER_MONTHS]
+    return learned, track_counts(happened, hoped, wandering=told, turned=turned)
 
 
-def learn_due(history: PipelineHistory, reps: pd.DataFrame, snapshots: pd.DataFrame, *, at: datetime) -> Renewals:
+def learn_due(
+    history: PipelineHistory,
+    reps: pd.DataFrame,
+    snapshots: pd.DataFrame,
+    *,
+    at: datetime,
+    wandering: FloatArray | None = None,
+) -> Renewals:
     """Contracts that come up again, those of reps who have left with whoever took over."""
     transactions = history.transactions(at)
-    learned = learn_renewals(transactions, month=month_number(at))
+    learned = learn_renewals(transactions, month=month_number(at), wandering=wandering)
     takes_over = heirs(reps.iloc[:-1], transactions, snapshots)
     owner = learned.due["rep_id"]
     return replace(learned, due=learned.due.assign(rep_id=owner.map(takes_over).fillna(owner)))
 
 
-def _track_new_wins(opened: FloatArray, won: FloatArray, wins_by_lag: FloatArray, flow: Flow) -> Level:
+def _new_wins(
+    opened: FloatArray, won: FloatArray, wins_by_lag: FloatArray, flow: Flow
+) -> tuple[FloatArray, FloatArray]:
     """Wins of deals at most so many months old as are checked, by month, against what was expected of them."""
     n_months = len(opened)
     happened, hoped = np.zeros(n_months), np.zeros(n_months)
@@ -77,10 +168,12 @@ def _track_new_wins(opened: FloatArray, won: FloatArray, wins_by_lag: FloatArray
     shared = flow.entry_path()[-n_months:]
     hoped[n_months - len(shared) :] *= shared
     window = slice(max(0, n_months - _TRACKED_MONTHS), None)
-    return track_counts(happened[window], hoped[window])
+    return happened[window], hoped[window]
 
 
-def track_amounts(snapshots: pd.DataFrame, *, month: int) -> Level:
+def track_amounts(
+    snapshots: pd.DataFrame, *, month: int, wandering: FloatArray | None = None, turned: int = 0
+) -> Level:
     """Entered amounts of deals when they were first seen, by month, against those of the last year."""
     first = snapshots.drop_duplicates("opportunity_id")
     first = first[(first["amount_usd"] > 0) & (first["month"] > snapshots["month"].min())]
@@ -92,4 +185,4 @@ def track_amounts(snapshots: pd.DataFrame, *, month: int) -> Level:
     if not enough.any():
         return neutral_level()
     error = logs.std() / np.sqrt(count)
-    return track_means((mean - usual).to_numpy()[enough], error.to_numpy()[enough])
+    return track_means((mean - usual).to_numpy()[enough], error.to_numpy()[enough], wandering=wandering, turned=turned)

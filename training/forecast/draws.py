@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from training.forecast.drift import draw_turns
 from training.forecast.metrics import FloatArray, summed_by
 from training.forecast.periods import month_numbers
 
@@ -137,13 +138,14 @@ def draw_shocks(layout: Layout, learned: Learned) -> Shocks:
     rng, n = layout.stream("shocks"), layout.n_paths
     h = max(len(layout.months) - layout.now, 1)
     shared = lognormal(rng, learned.more_sd, (n, 1))
-    known, created = learned.flow.draw(rng, weights=learned.worth_by_stage(), n_paths=n, h=h)
+    turns = draw_turns(rng, n_paths=n, h=h)
+    known, created = learned.flow.draw(rng, weights=learned.worth_by_stage(), turns=turns)
     return Shocks(
-        wins=shared * known * learned.wins.draw(rng, n_paths=n, h=h),
-        new_wins=shared * created * learned.new_wins.draw(rng, n_paths=n, h=h),
-        amounts=learned.amounts.draw(rng, n_paths=n, h=h),
-        renewals=learned.renewals.level.draw(rng, n_paths=n, h=h),
-        volume=learned.new_business.volume.level.draw(rng, n_paths=n, h=h),
+        wins=shared * known * learned.wins.draw(rng, turns=turns),
+        new_wins=shared * created * learned.new_wins.draw(rng, turns=turns),
+        amounts=learned.amounts.draw(rng, turns=turns),
+        renewals=learned.renewals.level.draw(rng, turns=turns),
+        volume=learned.new_business.volume.level.draw(rng, turns=turns),
         rep=lognormal(rng, np.sqrt(np.log1p(learned.rep_factors.remaining)), (n, layout.shape[0])),
     )
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from training.forecast.conversion import MAX_LAG
-from training.forecast.drift import Level, track_counts
+from training.forecast.drift import Level, track_together
 from training.forecast.metrics import FloatArray, summed_by
 
 _MOST_RATIO = 3.0
@@ -82,21 +83,20 @@ class Flow:
         return _ratio(self._wins(advance[:, None], lose[:, None])[:, :, 0], np.repeat(usual, len(advance), axis=0))
 
     def draw(
-        self, rng: np.random.Generator, *, weights: FloatArray, n_paths: int, h: int
+        self, rng: np.random.Generator, *, weights: FloatArray, turns: NDArray[np.bool_]
     ) -> tuple[FloatArray, FloatArray]:
         """Paths of wins by month over their mean, of deals that stand in the stages with `weights`, and of new deals.
 
         Args:
             rng: The stream.
             weights: Worth of the open deals by stage.
-            n_paths: Paths.
-            h: Months.
+            turns: In which months of each path the times change, shape (n_paths, h).
 
         Returns:
             Two arrays of shape (n_paths, h), mean 1 in every month.
         """
-        advance = self.advance.mean * self.advance.draw(rng, n_paths=n_paths, h=h)
-        lose = self.lose.mean * self.lose.draw(rng, n_paths=n_paths, h=h)
+        advance = self.advance.mean * self.advance.draw(rng, turns=turns)
+        lose = self.lose.mean * self.lose.draw(rng, turns=turns)
         wins = self._wins(advance, lose)
         known = np.einsum("s,psm->pm", weights, wins)
         created = np.cumsum(np.einsum("s,psm->pm", self.entry, wins), axis=1)
@@ -124,8 +124,39 @@ class Flow:
         return found
 
 
-def learn_flow(snapshots: pd.DataFrame, deals: pd.DataFrame, *, month: int, elapsed: float) -> Flow:
-    """Learn from past snapshots and where their deals stood a month later.
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """Moves of past months, counted, beside those that were to be expected by their mean.
+
+    Args:
+        stages: As in `Flow`.
+        moves: As in `Flow`.
+        entry: As in `Flow`.
+        ahead: Moves ahead and wins in each month, oldest first, and how many were to be expected.
+        lost: The same of losses.
+        whole: How many of these months are over; the month of the moment may follow them.
+    """
+
+    stages: tuple[str, ...]
+    moves: FloatArray
+    entry: FloatArray
+    ahead: tuple[FloatArray, FloatArray]
+    lost: tuple[FloatArray, FloatArray]
+    whole: int
+
+    def flow(self, *, turned: int = 0) -> Flow:
+        """The flow, its levels tracked up to now.
+
+        Args:
+            turned: How many of the newest whole months are later than a proven change of the times.
+        """
+        since = turned + len(self.lost[0]) - self.whole if turned else 0
+        advance, lose = track_together([self.ahead, self.lost], turned=since)
+        return Flow(stages=self.stages, moves=self.moves, entry=self.entry, advance=advance, lose=lose)
+
+
+def count_moves(snapshots: pd.DataFrame, deals: pd.DataFrame, *, month: int, elapsed: float) -> Moved:
+    """Count moves from past snapshots and where their deals stood a month later.
 
     Args:
         snapshots: Rows as `snapshots.learn_from` gives them.
@@ -148,15 +179,23 @@ def learn_flow(snapshots: pd.DataFrame, deals: pd.DataFrame, *, month: int, elap
     share = np.where(number == month, elapsed, 1.0)
     steps = np.arange(n + 1)[None, :] - np.arange(n)[:, None]
     forward = (moves[:, : n + 1] * (steps > 0)).sum(axis=1)
-    first, size = int(snapshots["month"].min()), month - int(snapshots["month"].min()) + (elapsed > 0)
-    levels = []
-    for happened, chance in (((then > rows) & (then <= n), forward), (then == n + 1, moves[:, n + 1])):
+    first = int(snapshots["month"].min())
+    size = month - first + (elapsed > 0)
+
+    def beside(happened: NDArray[np.bool_], chance: FloatArray) -> tuple[FloatArray, FloatArray]:
         came = np.bincount(number[happened] - first, minlength=size)[:size].astype(np.float64)
-        hoped = summed_by(number - first, chance[rows] * share, size=size)[:size]
-        levels.append(track_counts(came, hoped))
+        return came, summed_by(number - first, chance[rows] * share, size=size)[:size]
+
     new = snapshots[snapshots["month"] > first].drop_duplicates("opportunity_id")
     entry = np.bincount(new["stage"].map(place).to_numpy(dtype=np.int64), minlength=n) + 1.0 / n
-    return Flow(stages=stages, moves=moves, entry=entry / entry.sum(), advance=levels[0], lose=levels[1])
+    return Moved(
+        stages=stages,
+        moves=moves,
+        entry=entry / entry.sum(),
+        ahead=beside((then > rows) & (then <= n), forward),
+        lost=beside(then == n + 1, moves[:, n + 1]),
+        whole=month - first,
+    )
 
 
 def _in_order(snapshots: pd.DataFrame) -> tuple[str, ...]:

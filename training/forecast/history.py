@@ -113,6 +113,23 @@ class PipelineHistory:
         """When each deal known at `at` was first known, by opportunity_id."""
         return self.fates(at)["since"]
 
+    @cached_property
+    def leads_by_month(self) -> pd.Series:
+        """How many leads were first known in each month, by its number; empty where the source has none.
+
+        Of a month that is over nothing changes any more: a lead cannot become known before it was.
+        """
+        leads = self._tables.get("leads")
+        if leads is None:
+            return pd.Series(dtype="int64")
+        import ibis
+
+        since = ibis.greatest(leads.event_timestamp, leads.created_timestamp)
+        first = leads.group_by("lead_id").agg(since=since.min())
+        month = first.since.year() * 12 + first.since.month() - 1
+        found: pd.DataFrame = first.group_by(month=month).agg(count=first.count()).order_by("month").execute()
+        return found.set_index("month")["count"]
+
     def transactions(self, at: datetime) -> pd.DataFrame:
         """Money as known at `at`, each transaction as last corrected, in order of time."""
 

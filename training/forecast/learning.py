@@ -19,19 +19,21 @@ from training.forecast.conversion import (
     learn_season,
     shift_into_month,
 )
-from training.forecast.created import learn_created, learn_due, track_amounts
-from training.forecast.drift import Level, neutral_level, track_counts
-from training.forecast.flow import Flow, learn_flow
+from training.forecast.created import count_opened, learn_created, learn_due, look_for_turn, track_amounts
+from training.forecast.drift import Level, neutral_level, told_of_wandering
+from training.forecast.flow import Flow, count_moves
 from training.forecast.history import UNASSIGNED, PipelineHistory
-from training.forecast.metrics import FloatArray, summed_by
+from training.forecast.metrics import FloatArray
 from training.forecast.new_business import NewBusiness
-from training.forecast.notes import has_changed, notes_of
+from training.forecast.notes import notes_of
 from training.forecast.origin_model import CHECKED_LAGS, learn_origin_model
 from training.forecast.periods import month_number, month_start
 from training.forecast.pipeline_baselines import known_stage_rates
 from training.forecast.renewals import Renewals
 from training.forecast.rep_factors import RepFactors, learn_rep_factors
 from training.forecast.snapshots import learn_from
+from training.forecast.turn import Turn
+from training.forecast.wins import of_reps, open_places, track_wins, wins_of_reps
 
 LEAST_OUTCOMES = 40
 """Decided deals below which the plain method speaks."""
@@ -76,6 +78,7 @@ class Learned:
         wins: Level of wins of open deals against what was learned.
         new_wins: The same of deals not yet created.
         amounts: Level of new deals' amounts.
+        turn: Whether the times have changed of late; the levels then may have started anew.
         asks_model: Whether the deal model speaks for the open deals; `wins` then says how unsure, not how high.
         facts: Further JSON values for the forecast's details.
         notes: Sentences a reader of the forecast should know.
@@ -97,6 +100,7 @@ class Learned:
     wins: Level
     new_wins: Level
     amounts: Level
+    turn: Turn
     asks_model: bool
     facts: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -136,7 +140,9 @@ class Learned:
             "level_of_wins_sd": self.wins.sd,
             "level_of_losses_sd": self.flow.lose.sd,
             "level_of_moves_ahead_sd": self.flow.advance.sd,
-            "times_have_changed": has_changed(self.flow, self.wins, volume.level),
+            "times_have_changed": self.turn.has_come,
+            "times_have_changed_by_chance": self.turn.chance,
+            "turn": self.turn.details(),
             "level_of_new_wins": self.new_wins.mean,
             "level_of_amounts": self.amounts.mean,
             "reps_differ_by": float(np.sqrt(self.rep_factors.variance)),
@@ -162,9 +168,15 @@ def learn_pipeline(
     # Fits take most of the time and need no Python: what does not wait for them is learned meanwhile.
     with ThreadPoolExecutor(max_workers=1) as pool:
         fitted = pool.submit(learn_origin_model, snapshots, table, seed=seed) if outcomes >= LEAST_OUTCOMES else None
-        flow = learn_flow(snapshots, deals, month=month, elapsed=elapsed)
-        new_business, new_wins = learn_created(history, reps, at=at, season_length=season_length, flow=flow)
-        renewals, stage_rates = learn_due(history, reps, snapshots, at=at), known_stage_rates(history, at=at)
+        moved, opened = count_moves(snapshots, deals, month=month, elapsed=elapsed), count_opened(history, at=at)
+        turn = look_for_turn(history, moved, opened, at=at)
+        flow = moved.flow(turned=turn.since)
+        new_business, new_wins = learn_created(
+            history, reps, at=at, season_length=season_length, flow=flow, opened=opened, turned=turn.since
+        )
+        told = told_of_wandering(flow.advance, flow.lose, new_business.volume.level)
+        renewals = learn_due(history, reps, snapshots, at=at, wandering=told)
+        stage_rates = known_stage_rates(history, at=at)
         model = None if fitted is None else fitted.result()
     expected = table.expected(snapshots) if model is None else model.chances(snapshots, lags=CHECKED_LAGS)
     commit_kept, commit_kept_by_rep = learn_commits(snapshots)
@@ -172,16 +184,20 @@ def learn_pipeline(
     has_seasons = n_months >= min(2 * season_length, 24)
     is_plain = outcomes < LEAST_OUTCOMES
     season = learn_season(snapshots, expected) if has_seasons and not is_plain else np.ones(12)
-    expected = apply_rows(expected, season, snapshots["month"].to_numpy(dtype=np.int64))
+    number = snapshots["month"].to_numpy(dtype=np.int64)
+    expected = apply_rows(expected, season, number)
+    in_quarter = np.ones(12) if is_plain else open_places(snapshots, expected)
+    expected = apply_rows(expected, in_quarter, number)
     none = np.zeros(len(reps))
-    factors = learn_rep_factors(none, none) if is_plain else _rep_factors(snapshots, expected, reps)
-    expected = expected * _of_reps(factors.factor, snapshots["rep_id"], reps)[:, None]
-    wins = _track_wins(snapshots, expected, flow, month=month, elapsed=elapsed)
+    factors = learn_rep_factors(none, none) if is_plain else wins_of_reps(snapshots, expected, reps)
+    expected = expected * of_reps(factors.factor, snapshots["rep_id"], reps)[:, None]
+    told = told + told_of_wandering(renewals.level)
+    wins = track_wins(snapshots, expected, flow, month=month, elapsed=elapsed, wandering=told, turned=turn.since)
     wins = neutral_level() if is_plain else wins
     chances = table.expected(deals) if model is None else model.chances(deals)
     chances = shift_into_month(chances, elapsed=elapsed)
-    chances = apply_season(chances, season, month=month)
-    chances = chances * _of_reps(factors.factor, deals["rep_id"], reps)[:, None] * flow.of_stages(deals["stage"])
+    chances = apply_season(chances, season * in_quarter, month=month)
+    chances = chances * of_reps(factors.factor, deals["rep_id"], reps)[:, None] * flow.of_stages(deals["stage"])
     chances = _ask(chances, deals, win_probabilities)
     return Learned(
         month=month,
@@ -198,7 +214,8 @@ def learn_pipeline(
         flow=flow,
         wins=wins,
         new_wins=new_wins,
-        amounts=track_amounts(snapshots, month=month),
+        amounts=track_amounts(snapshots, month=month, wandering=told, turned=turn.since),
+        turn=turn,
         asks_model=win_probabilities is not None,
         facts={
             "method": "plain" if is_plain else "table" if model is None else "months",
@@ -209,9 +226,7 @@ def learn_pipeline(
             "deal_model_version": win_probabilities.version if win_probabilities is not None else None,
         },
         notes=notes_of(
-            flow,
-            wins,
-            new_business.volume.level,
+            turn,
             months=n_months,
             outcomes=outcomes,
             least_outcomes=LEAST_OUTCOMES,
@@ -239,39 +254,6 @@ def with_unassigned(reps: pd.DataFrame) -> pd.DataFrame:
 def apply_rows(expected: FloatArray, season: FloatArray, month: np.ndarray) -> FloatArray:
     """Expectations of snapshots with the season's factor of each month ahead; lag -1 first."""
     return np.asarray(expected * season[(month[:, None] - 1 + np.arange(expected.shape[1])) % 12], dtype=np.float64)
-
-
-def _of_reps(factor: FloatArray, rep_ids: pd.Series, reps: pd.DataFrame) -> FloatArray:
-    by_rep = pd.Series(factor, index=reps["rep_id"])
-    return np.asarray(rep_ids.map(by_rep).fillna(1.0), dtype=np.float64)
-
-
-def _rep_factors(snapshots: pd.DataFrame, expected: FloatArray, reps: pd.DataFrame) -> RepFactors:
-    """Wins of the month after each snapshot against what was expected."""
-    seen = (snapshots["watched"] > 0).to_numpy()
-    won = (snapshots["won"] & (snapshots["lag"] == 0)).to_numpy()
-    rep = snapshots["rep_id"]
-    happened = won[seen].astype(np.float64)
-    by_rep = pd.DataFrame({"rep": rep[seen], "o": happened, "e": expected[seen, 1]}).groupby("rep").sum()
-    by_rep = by_rep.reindex(reps["rep_id"]).fillna(0.0)
-    return learn_rep_factors(by_rep["o"].to_numpy(), by_rep["e"].to_numpy())
-
-
-def _track_wins(snapshots: pd.DataFrame, expected: FloatArray, flow: Flow, *, month: int, elapsed: float) -> Level:
-    """Wins of each month, of deals open at its start, against what was expected; of this month those so far."""
-    won, lag = snapshots["won"].to_numpy(dtype=bool), snapshots["lag"].to_numpy()
-    number = snapshots["month"].to_numpy(dtype=np.int64)
-    first = int(number.min())
-    size = month - first + 1
-    happened = np.bincount(number[won & (lag == 0)] - first, minlength=size).astype(np.float64)
-    # What the moves between stages tell is in the chances already; here is what is beyond that.
-    level = flow.one_month(snapshots["stage"], number - first)
-    hoped = summed_by(number - first, expected[:, 1] * level, size=size)
-    hoped[-1] *= elapsed
-    # Some of the newest wins are not known yet: as many as were, at each snapshot, won already and still shown open.
-    unknown = np.bincount(number[won & (lag < 0)] - first, minlength=size).sum() / max(happened.sum(), 1.0)
-    hoped[-2:] *= 1.0 - min(unknown, 0.5) * np.array([1.0 - elapsed, 1.0])
-    return track_counts(happened, hoped) if elapsed else track_counts(happened[:-1], hoped[:-1])
 
 
 def _ask(chances: FloatArray, deals: pd.DataFrame, asked: WinProbabilities | None) -> FloatArray:

@@ -21,6 +21,8 @@ _WINDOWS = 6
 _AHEAD = 3
 _LEAST_HISTORY = 6
 _FULL_YEAR_SHARE = 0.25
+_PRIOR_WINS = 20.0
+QUARTER_MONTHS = 3
 _CLEARLY = 0.75
 _TRACKED_MONTHS = 24
 LEVEL = "drifting_level"
@@ -54,12 +56,14 @@ class NewBusiness:
         wins_by_lag: Wins per deal so many months after the month it was first known in, shape (MAX_LAG + 1,).
         amounts: Booked amounts of recent wins, USD.
         shares: Share of each rep, sums to 1.
+        by_place: Factors on wins by the month's place in its quarter, shape (3,): many are closed at a quarter's end.
     """
 
     volume: Volume
     wins_by_lag: FloatArray
     amounts: FloatArray
     shares: FloatArray
+    by_place: FloatArray = field(default_factory=lambda: np.ones(QUARTER_MONTHS))
 
     def wins(self, *, elapsed: float, cycle: float = 1.0) -> FloatArray:
         """Expected wins of each month ahead; of the first month's deals only those after `elapsed` are new.
@@ -84,7 +88,15 @@ def _later(wins_by_lag: FloatArray, factor: float) -> FloatArray:
     return np.diff(then)
 
 
-def forecast_volume(counts: FloatArray, *, h: int, season_length: int, first: int = 0) -> Volume:
+def forecast_volume(
+    counts: FloatArray,
+    *,
+    h: int,
+    season_length: int,
+    first: int = 0,
+    wandering: FloatArray | None = None,
+    turned: int = 0,
+) -> Volume:
     """Forecast a monthly count by a drifting level with a season, unless another method is clearly better.
 
     Exponential smoothing and Theta of the counts without their season, the season before and the mean of half a year
@@ -96,6 +108,8 @@ def forecast_volume(counts: FloatArray, *, h: int, season_length: int, first: in
         h: Months ahead.
         season_length: Months of a season; used once there are two of them and a quarter.
         first: Number of the first count's month, so that quarters of the year are those of the calendar.
+        wandering: What other levels told of wandering (`drift.told_of_wandering`).
+        turned: How many of the newest months are later than a proven change of the times; 0 without one.
     """
     if len(counts) < _LEAST_HISTORY:
         usual = float(counts.mean()) if len(counts) else 0.0
@@ -105,7 +119,7 @@ def forecast_volume(counts: FloatArray, *, h: int, season_length: int, first: in
     errors = {method: float(np.mean(np.abs(found))) for method, found in relative.items()}
     best = min(errors, key=errors.__getitem__) if errors else LEVEL
     best = best if errors and errors[best] < _CLEARLY * errors[LEVEL] else LEVEL
-    mean, level = _at_level(counts, h=h, season=season, first=first)
+    mean, level = _at_level(counts, h=h, season=season, first=first, wandering=wandering, turned=turned)
     if best != LEVEL:
         mean = _others(counts, h=h, season=season, first=first)[best]
     spread = float(np.sqrt(np.mean(np.square(relative[best])))) if errors else 0.3
@@ -143,12 +157,20 @@ def _factors(size: int, counts: FloatArray, *, season: int, first: int) -> Float
     return np.asarray(by_month[(first + np.arange(size)) % _YEAR], dtype=np.float64)
 
 
-def _at_level(counts: FloatArray, *, h: int, season: int, first: int) -> tuple[FloatArray, Level]:
+def _at_level(
+    counts: FloatArray,
+    *,
+    h: int,
+    season: int,
+    first: int,
+    wandering: FloatArray | None = None,
+    turned: int = 0,
+) -> tuple[FloatArray, Level]:
     factor = _factors(len(counts) + h, counts, season=season, first=first)
     recent = counts[-_TRACKED_MONTHS:]
     usual = factor[len(counts) - len(recent) : len(counts)]
     base = float((recent / usual).mean())
-    level = track_counts(recent, base * usual)
+    level = track_counts(recent, base * usual, wandering=wandering, turned=turned)
     return base * level.ahead(h) * factor[len(counts) :], level
 
 
@@ -180,6 +202,25 @@ def learn_wins_by_lag(opened: FloatArray, wins: FloatArray) -> FloatArray:
         seen = opened[: n_months - lag].sum()
         rates[lag] = wins[: n_months - lag, lag].sum() / seen if seen > 0 else 0.0
     return rates
+
+
+def learn_places(happened: FloatArray, hoped: FloatArray, *, first: int) -> FloatArray:
+    """Wins of new deals over what was to be expected, by the month's place in its quarter, shrunk towards their mean.
+
+    Args:
+        happened: Wins in each month, oldest first.
+        hoped: What was to be expected by the deals' ages.
+        first: Number of the first month.
+
+    Returns:
+        Shape (3,); so that what was to be expected in sum stays the same.
+    """
+    if len(hoped) < _YEAR or hoped.sum() <= 0 or happened.sum() <= 0:
+        return np.ones(QUARTER_MONTHS)
+    place = (first + np.arange(len(hoped))) % QUARTER_MONTHS
+    came, awaited = (np.bincount(place, weights=values, minlength=QUARTER_MONTHS) for values in (happened, hoped))
+    ratio = (came / came.sum() * awaited.sum() + _PRIOR_WINS) / (awaited + _PRIOR_WINS)
+    return np.asarray(ratio * awaited.sum() / (ratio @ awaited), dtype=np.float64)
 
 
 def rep_shares(revenue: pd.Series, reps: pd.DataFrame, *, at: pd.Timestamp) -> FloatArray:

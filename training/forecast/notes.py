@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from training.forecast.drift import Level
-from training.forecast.flow import Flow
+from training.forecast.turn import Turn
 
-
-def has_changed(flow: Flow, wins: Level, volume: Level) -> bool:
-    """Whether deals go otherwise than the last two years taught, or are created otherwise than half a year ago."""
-    return flow.advance.has_moved or flow.lose.has_moved or wins.has_moved or volume.has_shifted
+_RARE = 1e-4
 
 
 def notes_of(
-    flow: Flow,
-    wins: Level,
-    volume: Level,
-    *,
-    months: int,
-    outcomes: int,
-    least_outcomes: int,
-    has_seasons: bool,
-    asks_model: bool,
+    turn: Turn, *, months: int, outcomes: int, least_outcomes: int, has_seasons: bool, asks_model: bool
 ) -> tuple[str, ...]:
     """The notes of a forecast.
 
     Args:
-        flow: Moves between stages and their levels.
-        wins: Level of wins beyond that.
-        volume: Level of the number of deals created.
+        turn: Whether the times have changed of late.
         months: Months learned from.
         outcomes: Decided deals known.
         least_outcomes: Fewer than these make the plain method speak.
@@ -35,30 +21,8 @@ def notes_of(
         asks_model: Whether the deal model speaks for the open deals.
     """
     found = []
-    told = [
-        part
-        for part in (
-            _told("losses", flow.lose),
-            _told("moves to a later stage", flow.advance),
-            _told("wins beyond that", wins),
-        )
-        if part
-    ]
-    if told:
-        follows = (
-            "the deal model speaks for the open deals, and its chances are not changed by this"
-            if asks_model
-            else "the forecast follows"
-        )
-        found.append(
-            f"Of late {', '.join(told)} than the last two years taught; {follows}, and the "
-            "range is wider, because it is not known whether this lasts."
-        )
-    if volume.has_shifted:
-        found.append(
-            f"Of late {abs(volume.shift - 1.0):.0%} {'more' if volume.shift > 1.0 else 'fewer'} deals are created than "
-            "half a year ago; the forecast follows, and the range of new business is wider."
-        )
+    if turn.has_come:
+        found.append(_changed(turn, asks_model=asks_model))
     if outcomes < least_outcomes:
         found.append(
             f"Only {outcomes} deals are decided ({least_outcomes} are needed for a model of deals): the win rates of "
@@ -72,7 +36,20 @@ def notes_of(
     return tuple(found)
 
 
-def _told(what: str, level: Level) -> str:
-    if not level.has_moved:
-        return ""
-    return f"{what} run {abs(level.mean - 1.0):.0%} {'higher' if level.mean > 1.0 else 'lower'}"
+def _changed(turn: Turn, *, asks_model: bool) -> str:
+    told = ", ".join(
+        f"{abs(one.ratio - 1.0):.0%} {'more' if one.ratio > 1.0 else 'fewer'} {one.name}"
+        for one in turn.standing_out or turn.seen
+    )
+    stretch = "the last month" if turn.months == 1 else f"the last {turn.months} months"
+    chance = f"less than {_RARE:.2%}" if turn.chance < _RARE else f"{turn.chance:.2%}"
+    follows = (
+        "The deal model speaks for the open deals, and its chances are not changed by this; new business follows"
+        if asks_model
+        else "The forecast follows"
+    )
+    return (
+        f"The times have changed: in {stretch} there were {told} than the months before led to expect; in steady times "
+        f"so much would be seen in {chance} of forecasts. {follows}, and the range is wider, because it is not known "
+        "whether this lasts."
+    )

@@ -12,6 +12,7 @@ from training.forecast.draws import Gathered, Ints, Layout, Shocks, draw_deals
 from training.forecast.frame import Cents, to_cents
 from training.forecast.learning import Learned
 from training.forecast.metrics import FloatArray, summed_by
+from training.forecast.new_business import QUARTER_MONTHS
 from training.forecast.renewals import Renewals
 
 _MOST_CHANCE = 0.99
@@ -183,7 +184,8 @@ def _wins(layout: Layout, learned: Learned, cycle: FloatArray) -> FloatArray:
     found, business = np.zeros(layout.shape), learned.new_business
     for factor in np.unique(cycle).tolist():
         wins = business.wins(elapsed=learned.elapsed, cycle=factor)[: len(layout.months) - layout.now]
-        wins = wins * learned.season[(layout.month + np.arange(len(wins))) % 12]
+        ahead = layout.month + np.arange(len(wins))
+        wins = wins * learned.season[ahead % 12] * business.by_place[ahead % QUARTER_MONTHS]
         wins = wins * learned.new_wins.ahead(len(wins))
         chosen = cycle == factor
         found[chosen, layout.now : layout.now + len(wins)] = np.outer(business.shares[chosen], wins)

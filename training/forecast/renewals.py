@@ -39,12 +39,13 @@ class Renewals:
     level: Level
 
 
-def learn_renewals(transactions: pd.DataFrame, *, month: int) -> Renewals:
+def learn_renewals(transactions: pd.DataFrame, *, month: int, wandering: FloatArray | None = None) -> Renewals:
     """Find the term, the rate and the open contracts in the transactions known at a moment.
 
     Args:
         transactions: Money as known at the moment.
         month: Number of the moment's month; months before it are over.
+        wandering: What other levels told of wandering (`drift.told_of_wandering`).
     """
     rows = transactions[transactions["kind"].isin(_CONTRACT_KINDS) & transactions["account_id"].notna()].copy()
     rows["month"] = month_numbers(rows["event_timestamp"])
@@ -70,7 +71,7 @@ def learn_renewals(transactions: pd.DataFrame, *, month: int) -> Renewals:
         rate_by_kind={str(kind): float(value) for kind, value in by_kind.items()},
         ratio=rows.loc[matched, "ratio"].to_numpy(dtype=np.float64),
         due=due[["due_month", "rep_id", "amount_usd", "chance", "transaction_id"]],
-        level=_track(rows[over], matched[over], term),
+        level=_track(rows[over], matched[over], term, wandering),
     )
 
 
@@ -80,13 +81,13 @@ def _lines(rows: pd.DataFrame) -> NDArray[np.int64]:
     return np.asarray(account * (product.max(initial=0) + 2) + product + 1, dtype=np.int64)
 
 
-def _track(over: pd.DataFrame, matched: pd.Series, term: int) -> Level:
+def _track(over: pd.DataFrame, matched: pd.Series, term: int, wandering: FloatArray | None) -> Level:
     """Renewals of the last two years by month against what was expected."""
     due = over["month"] + term
     recent = due >= due.max() - _TRACKED_MONTHS
     happened = matched[recent].groupby(due[recent]).sum()
     hoped = over.loc[recent, "chance"].groupby(due[recent]).sum()
-    return track_counts(happened.to_numpy(dtype=np.float64), hoped.to_numpy(dtype=np.float64))
+    return track_counts(happened.to_numpy(dtype=np.float64), hoped.to_numpy(dtype=np.float64), wandering=wandering)
 
 
 def _term(rows: pd.DataFrame) -> int:
