@@ -82,7 +82,7 @@ class _Scored(Answer):
     valid_until: datetime = Field(description="Ask again after this moment, UTC.")
     features: Freshness = Field(description="How old the features are.")
     is_cached: bool = Field(
-        description="True where the score was made before this request, and neither model nor features have changed since."
+        description="True where the score was made before this request, and neither model nor features changed since."
     )
     override: Override | None = Field(description="What a person decided instead; null where nobody did.")
     request_id: str = Field(description="Id of the request, also in the header X-Request-ID.")
