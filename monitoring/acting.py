@@ -36,7 +36,6 @@ from monitoring.model_page import page_of, write_model_page
 from monitoring.prometheus import write_metrics
 from monitoring.retraining import Evaluation, Facts, evaluate
 from training.promotion import promotion_log
-from training.promotion_log import reigns
 
 DRIFT_EVENT = "sales.drift.detected"
 EVALUATED_EVENT = "sales.model.evaluated"
@@ -195,7 +194,7 @@ def facts_of(parts: Parts, look: Look, log: DecisionLog) -> Facts:
         now=look.end,
         last_retraining=parse_moment(trained[-1].record["data_time"]) if trained else None,
         promoted_at=data_time if promoted else None,
-        has_predecessor=len(reigns(entries, look.model)) > 1,
+        predecessor_is_better=bool((look.facts.get("predecessor") or {}).get("is_better")),
         new_labels=look.facts.get("new_labels"),
         last_try=parse_moment(tried) if tried else None,
         fresh_labels=look.facts.get("fresh_labels"),

@@ -22,8 +22,10 @@ from monitoring.windows import Windows, choose_windows, history_spine, rows_with
 from training.batch import KEYS
 from training.frame import column_values
 from training.labels import DEAL_WON, LEAD_CONVERTED, as_of_times, label_spine
+from training.manifest import Manifest
 from training.results import RegisteredModel
 from training.scorer import Scorer
+from training.splits import instant
 
 if TYPE_CHECKING:
     from features.repository import FeatureRepository
@@ -50,8 +52,10 @@ class Material:
         scorer: The same, loaded.
         windows: Current and reference window.
         reference: Frame of the reference rows, with `probability` and `as_of`.
-        recent: Frame of rows after what the model learned from, up to `end`.
-        label: Label of each recent row as known at `end`; NaN where it is not known.
+        recent: Frame of rows after what the model learned from, up to `end`; of a recalibrated one, all that its trees
+            have not learned from.
+        label: Label of each recent row as known at `end`; NaN where it is not known or the model learned from it.
+        known: The same, but for rows that only the level of a recalibrated model has learned from, known too.
     """
 
     task: str
@@ -62,6 +66,7 @@ class Material:
     reference: pa.Table
     recent: pa.Table
     label: Vector
+    known: Vector
 
     @property
     def key(self) -> str:
@@ -123,14 +128,14 @@ class Material:
         )
 
     def labelled(self) -> Labelled:
-        """The same for estimates of cost and quality, with the features."""
-        known = np.flatnonzero(~np.isnan(self.label))
+        """The same with features, for estimates of cost and quality; also rows that only a level was learned from."""
+        known = np.flatnonzero(~np.isnan(self.known))
         known = known[np.argsort(self.as_of[known], kind="stable")]
         table = self.recent.take(pa.array(known))
         times = self.as_of[known]
         return Labelled(
             probability=self.probability[known],
-            label=self.label[known],
+            label=self.known[known],
             entity=self.entity[known],
             until=None if not len(known) else parse_moment(f"{times[-1].astype('datetime64[s]')}Z"),
             columns=self.columns(table),
@@ -175,7 +180,8 @@ def gather(
     current, reference = choose_windows(spine, key=KEYS[task], at=at, learned_until=learned_until)
     windows = widen_reference(spine, key=KEYS[task], current=current, reference=reference)
     seed = settings.training.seed
-    since = min(learned_until, current[0])
+    trees_until = min(learned_until, _trees_until(registry, champion))
+    since = min(trees_until, current[0])
     rows = {
         "reference": thin(rows_within(spine, windows.reference), most=MOST_ROWS, seed=seed),
         "recent": _with_current_whole(rows_within(spine, (since, at)), current, seed=seed),
@@ -198,8 +204,26 @@ def gather(
         reference=frames["reference"],
         recent=recent,
         # A row the model learned from must not judge it; where the current window reaches back that far, it has none.
-        label=np.where(as_of_times(recent) > np.datetime64(learned_until.replace(tzinfo=None), "us"), label, np.nan),
+        label=_after(learned_until, recent, label),
+        known=_after(trees_until, recent, label),
     )
+
+
+def _after(moment: datetime, frame: pa.Table, label: Vector) -> Vector:
+    """Labels of the rows after a moment; NaN before."""
+    return np.where(as_of_times(frame) > instant(moment), label, np.nan)
+
+
+def _trees_until(registry: ModelRegistry, champion: RegisteredModel) -> datetime:
+    """Newest moment that the model itself learned from: of a recalibrated one, that of the version it comes from."""
+    version = champion
+    try:
+        while (earlier := registry.run(version.run_id).params.get("recalibrated_from")) is not None:
+            version = registry.version(champion.name, earlier)
+    except NotFoundError:
+        # Somebody deleted one of them: what came after the oldest that is left is unlearned for certain.
+        pass
+    return parse_moment(Manifest.read(version.bundle).trained_until)
 
 
 def thin(spine: pa.Table, *, most: int, seed: int) -> pa.Table:

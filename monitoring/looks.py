@@ -22,11 +22,13 @@ from monitoring.gathering import Material, gather
 from monitoring.look import Look, look_id
 from monitoring.outcomes import by_month, check_outcomes, spans
 from monitoring.pace import LENGTHS, MOST_WEEKS, check_pace, split_weeks, weekly_pace
+from monitoring.predecessor import beside_predecessor, champion_before
 from monitoring.refreshing import refresh_facts
 from monitoring.retraining import Policy
 from monitoring.rolling import FEWEST_OUTCOMES
 from monitoring.serving_log import check_serving
 from monitoring.windows import split_features
+from training.splits import instant
 
 if TYPE_CHECKING:
     from features.repository import FeatureRepository
@@ -100,7 +102,7 @@ def look_at(
         window=material.windows.current,
         checks=tuple(checks),
         report=str(report.page),
-        facts=_facts(material, report, seed=parts.settings.training.seed) | refresh_facts(material, parts.workspace),
+        facts=_facts(material, report, parts) | refresh_facts(material, parts.workspace),
     )
 
 
@@ -218,8 +220,14 @@ def _serving(parts: Parts, material: Material) -> list[Check]:
     )
 
 
-def _facts(material: Material, report: DriftReport, *, seed: int) -> dict[str, Any]:
-    known = ~np.isnan(material.label)
+def _facts(material: Material, report: DriftReport, parts: Parts) -> dict[str, Any]:
+    seed, known = parts.settings.training.seed, ~np.isnan(material.label)
+    before = champion_before(parts.registry, material.champion)
+    # Of a recalibrated model, rows of earlier months are at hand too; they are no measure of it.
+    own = material.as_of > instant(
+        min(parse_moment(material.scorer.manifest.trained_until), material.windows.current[0])
+    )
+    months = (values[own] for values in (material.as_of, material.label, material.probability, material.entity))
     return {
         "new_labels": len(set(material.entity[known].tolist())),
         "rows": material.current.num_rows,
@@ -227,7 +235,8 @@ def _facts(material: Material, report: DriftReport, *, seed: int) -> dict[str, A
         "drift_verdict": str(report.verdict),
         "evidently": str(report.evidently_page) if report.evidently_page else None,
         "advantage": report.decision.inputs.get("advantage"),
-        "months": by_month(material.as_of, material.label, material.probability, material.entity, seed=seed),
+        "months": by_month(*months, seed=seed),
+        "predecessor": None if before is None else beside_predecessor(material, before, seed=seed),
     }
 
 

@@ -2,8 +2,11 @@
 
 A retrained model sees a new regime late: it is tested on the newest rows and learns from rows whose labels were mature
 before those, so with a horizon of 90 days most of what it learned came before the change. Where the level of the
-outcomes has moved, and not what they hang on, a champion whose calibration is fitted anew on the newest mature labels
-follows within months. The gate judges it on the newest leads of all, which it has not learned from (docs/adr/0033).
+outcomes has moved, and not what they hang on, a champion whose level is brought to the newest mature labels follows
+within months (docs/adr/0033).
+
+All newest rows both teach and judge, and none at once: a lead is answered with the level as it was known when the lead
+was first seen, and these answers are what the gate holds to the champion's (Dawid 1984, docs/adr/0040).
 """
 
 from __future__ import annotations
@@ -19,21 +22,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.clock import parse_moment
 from common.errors import NotFoundError
 from monitoring.acting import record_retraining
 from monitoring.gathering import Material, gather
+from monitoring.level import follow_level, shifted
+from monitoring.promise import QUARTER
 from training.bundle import grade_thresholds, probability_bands, write_reference
-from training.calibration import Calibration, choose_calibration
+from training.calibration import Calibration, logit, sigmoid
 from training.evaluation import evaluate
 from training.manifest import Manifest
 from training.model_hash import RECORD_FILE, model_hash
-from training.models import load_model
 from training.promotion import Holdout, decide
 from training.promotion_log import Decision
 from training.record import TrainingRecord
 from training.results import Metric, RegisteredModel, TrainingResult, flatten
 from training.scorer import Scorer
-from training.splits import MIN_SLICE_OUTCOMES, moment_of
+from training.splits import MIN_SLICE_OUTCOMES, instant, moment_of
 
 if TYPE_CHECKING:
     from monitoring.looks import Parts
@@ -41,11 +46,7 @@ if TYPE_CHECKING:
 Vector = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-# Leads of the rarer outcome that judge, at most. More of them see a smaller error of the level, but leave fewer of the
-# newest to learn from: where the level fell to 0.4 in odds, a hundred reached back beyond the change for most of a
-# year, and what was offered had learned nothing of it (docs/adr/0036). Where fewer are known, half of them judge.
-MOST_JUDGING = 50
-# Leads of either outcome that each side must hold.
+# Leads of either outcome that must judge.
 LEAST_OUTCOMES = MIN_SLICE_OUTCOMES
 _EXAMPLE_ROWS = 3
 # A deal's answer has a level for every month ahead: one shift does not mend it.
@@ -53,16 +54,20 @@ RECALIBRATED = ("lead",)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Division:
-    """Mature rows that the champion has not learned from, in two parts.
+class Foretold:
+    """What a champion whose level is followed would have answered, and where the level is now.
 
     Args:
-        learned: Rows that the calibration is fitted on, oldest first.
-        judged: Rows of the newest leads, which the gate judges on; no lead of theirs is in `learned`.
+        known: Rows with a mature label that teach the level, oldest first.
+        judged: Those of leads that the champion has learned nothing from, which the gate judges on, oldest first.
+        probability: What each judged row was answered, from rows before the lead's first week alone.
+        level: What is to be added to the champion's log-odds now.
     """
 
-    learned: Rows
+    known: Rows
     judged: Rows
+    probability: Vector
+    level: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +77,7 @@ class Recalibrated:
     Args:
         model: The version that was registered.
         decision: What the gate said.
-        learned_until: Newest moment of the rows that the calibration learned from, UTC.
+        learned_until: Newest moment of the rows that the level learned from, UTC.
     """
 
     model: RegisteredModel
@@ -80,38 +85,47 @@ class Recalibrated:
     learned_until: datetime
 
 
-def divide(as_of: NDArray[np.datetime64], entity: NDArray[np.object_], label: Vector) -> Division | None:
-    """Which mature rows the calibration learns from, and which judge it.
+def foretell(
+    as_of: NDArray[np.datetime64],
+    entity: NDArray[np.object_],
+    label: Vector,
+    probability: Vector,
+    *,
+    learned_until: np.datetime64,
+) -> Foretold | None:
+    """Follow the level of the champion's answers, and answer each lead by what was known when it came.
 
     Args:
         as_of: Moment of each row.
         entity: Lead of each row.
         label: 0 or 1; NaN where it is not mature.
+        probability: What the champion answers.
+        learned_until: Newest moment that the champion has learned from; leads first seen until then do not judge.
 
-    Leads go to one side by the moment they were first seen, whatever became of them. (Dropping those that are on both
-    sides would do otherwise: of the leads just before, those that are still open would be missing, and the rest
-    converts twice as often.)
+    A lead is answered as in the week when it was first seen, whatever its later rows: rows of one lead share its
+    outcome. (Were those rows dropped, the leads that are open long would be missing.)
 
     Returns:
-        The newest leads that hold half of the rarer outcome judge (at most `MOST_JUDGING` of it), all others are
-        learned from; None where either part would have too few of either outcome.
+        None where too few leads of either outcome could judge.
     """
-    _, lead = np.unique(entity.astype(str), return_inverse=True)
-    first = np.full(lead.max(initial=-1) + 1, np.datetime64("9999-01-01", "us"))
-    np.minimum.at(first, lead, as_of)
-    rarer = min((np.unique(lead[label == outcome]) for outcome in (0.0, 1.0)), key=len)
-    judging = min(MOST_JUDGING, len(rarer) // 2)
-    if judging < LEAST_OUTCOMES:
-        return None
-    begin = np.sort(first[rarer])[-judging].astype("datetime64[D]")
     known = np.flatnonzero(~np.isnan(label))
     known = known[np.argsort(as_of[known], kind="stable")]
-    is_judged = first[lead[known]] >= begin
-    learned, judged = known[~is_judged], known[is_judged]
-    for side in (learned, judged):
-        if any(len(np.unique(lead[side[label[side] == outcome]])) < LEAST_OUTCOMES for outcome in (0.0, 1.0)):
-            return None
-    return Division(learned=learned, judged=judged)
+    if not len(known):
+        return None
+    names, lead = np.unique(entity[known].astype(str), return_inverse=True)
+    moment, came, margin = as_of[known], label[known], logit(probability[known])
+    first = np.full(len(names), moment[-1])
+    np.minimum.at(first, lead, moment)
+    judges = first[lead] > learned_until
+    if any(len(np.unique(lead[judges & (came == outcome)])) < LEAST_OUTCOMES for outcome in (0.0, 1.0)):
+        return None
+    levels = follow_level(margin, came, _weeks(moment, moment[0]), counts=len(names) / len(known))
+    told = sigmoid(margin + levels[_weeks(first, moment[0])[lead]])
+    return Foretold(known=known, judged=known[judges], probability=told[judges], level=float(levels[-1]))
+
+
+def _weeks(moment: NDArray[np.datetime64], since: np.datetime64) -> Rows:
+    return np.asarray((moment - since) // np.timedelta64(7, "D"), dtype=np.int64)
 
 
 def offer_recalibrated(parts: Parts, *, task: str, look_id: str | None, at: datetime) -> dict[str, Any] | None:
@@ -149,39 +163,41 @@ def offer_recalibrated(parts: Parts, *, task: str, look_id: str | None, at: date
 
 
 def recalibrate(material: Material, parts: Parts) -> Recalibrated | None:
-    """A new version: the champion with a calibration fitted on the newest mature labels; judged by the gate."""
-    division = divide(material.as_of, material.entity, material.label)
-    if division is None or _is_scorecard(material.champion):
-        return None
-    columns = material.columns(material.recent)
+    """A new version: the champion with its level brought to the newest mature labels; judged by the gate."""
     manifest, champion = material.scorer.manifest, material.champion
-    margin = load_model(manifest.library, champion.bundle).margin(material.scorer.encode(_plain(columns)), threads=2)
-    calibration, _ = choose_calibration(margin[division.learned], material.label[division.learned])
-    seed = parts.settings.training.seed
+    foretold = foretell(
+        material.as_of,
+        material.entity,
+        material.known,
+        material.probability,
+        learned_until=instant(parse_moment(manifest.trained_until)),
+    )
+    if foretold is None or _is_scorecard(champion):
+        return None
+    seed, judged = parts.settings.training.seed, foretold.judged
+    columns = {name: values[judged] for name, values in material.columns(material.recent).items()}
     with tempfile.TemporaryDirectory(prefix="salience-recalibration-") as scratch:
         folder = Path(scratch) / "bundle"
         shutil.copytree(champion.bundle, folder)
         # It says how the champion was trained; repeating that would not give this version.
         (folder / RECORD_FILE).unlink(missing_ok=True)
-        changed, metrics = _manifest(material, division, calibration, margin, seed=seed)
+        changed, metrics = _manifest(material, foretold, seed=seed)
         changed.write(folder)
-        judged = {name: values[division.judged] for name, values in columns.items()}
-        write_reference(
-            folder, Scorer.load(folder), columns=_plain(judged), as_of=material.as_of[division.judged], seed=seed
-        )
-        result = _result(material, division, folder, changed, metrics, judged, source=parts.source.name)
+        write_reference(folder, Scorer.load(folder), columns=_plain(columns), as_of=material.as_of[judged], seed=seed)
+        result = _result(material, foretold, folder, changed, metrics, columns, source=parts.source.name)
         registered = parts.registry.log(champion.name, result)
     holdout = Holdout(
-        columns=_plain(judged),
-        label=material.label[division.judged],
-        entity=material.entity[division.judged],
-        base_rate=float(material.label[division.learned].mean()),
-        until=moment_of(material.as_of[division.judged].max()).isoformat(),
-        as_of=material.as_of[division.judged],
+        columns=_plain(columns),
+        label=material.known[judged],
+        entity=material.entity[judged],
+        base_rate=float(material.known[foretold.known].mean()),
+        until=moment_of(material.as_of[judged].max()).isoformat(),
+        as_of=material.as_of[judged],
         horizon_days=manifest.horizon_days,
+        foretold=foretold.probability,
     )
     decision = decide(registered, holdout, registry=parts.registry, seed=seed, limits=parts.settings.gate)
-    until = moment_of(material.as_of[division.learned].max())
+    until = moment_of(material.as_of[foretold.known].max())
     return Recalibrated(model=registered, decision=decision, learned_until=until)
 
 
@@ -198,32 +214,42 @@ def _is_scorecard(champion: RegisteredModel) -> bool:
         return False
 
 
-def _manifest(
-    material: Material, division: Division, calibration: Calibration, margin: Vector, *, seed: int
-) -> tuple[Manifest, Mapping[str, Metric]]:
-    """What the new version says of itself, and its figures on the rows that judge it."""
-    manifest, label = material.scorer.manifest, material.label
-    probability = calibration.apply(margin)
-    entity = material.entity[division.judged]
-    rate = float(label[division.learned].mean())
-    metrics = evaluate(label[division.judged], probability[division.judged], entity=entity, seed=seed)
-    const = evaluate(label[division.judged], np.full(len(entity), rate), entity=entity, seed=seed)
-    everything = np.concatenate([division.learned, division.judged])
-    newest_rate = float(np.clip(probability[division.judged].mean(), 0.001, 0.999))
-    ranks = tuple(np.quantile(probability[everything], np.linspace(0, 1, 101)).tolist())
+def _manifest(material: Material, foretold: Foretold, *, seed: int) -> tuple[Manifest, Mapping[str, Metric]]:
+    """What the new version says of itself, and the figures of what was foretold of the newest leads."""
+    manifest, newest = material.scorer.manifest, _newest(material, foretold)
+    rows, told = foretold.judged[newest], foretold.probability[newest]
+    label, entity = material.known[rows], material.entity[rows]
+    before = material.known[np.setdiff1d(foretold.known, rows)]
+    rate = float(before.mean()) if len(before) else float(label.mean())
+    probability = sigmoid(logit(material.probability) + foretold.level)
+    metrics = evaluate(label, told, entity=entity, seed=seed)
+    const = evaluate(label, np.full(len(label), rate), entity=entity, seed=seed)
+    newest_rate = float(np.clip(probability[rows].mean(), 0.001, 0.999))
+    ranks = tuple(np.quantile(probability[foretold.known], np.linspace(0, 1, 101)).tolist())
     changed = replace(
         manifest,
         version="unregistered",
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        trained_until=moment_of(material.as_of[division.learned].max()).isoformat(),
-        calibration=calibration.to_dict(),
+        trained_until=moment_of(material.as_of[foretold.known].max()).isoformat(),
+        calibration=shifted(Calibration.from_dict(manifest.calibration), foretold.level).to_dict(),
         thresholds=grade_thresholds(manifest.task, newest_rate),
         quantiles={**manifest.quantiles, "probability": ranks},
-        bands=probability_bands(label[division.judged], probability[division.judged], entity),
+        bands=probability_bands(label, told, entity),
         metrics=_finite(metrics),
         baselines={"const": _finite(const)},
     )
     return changed, metrics
+
+
+def _newest(material: Material, foretold: Foretold) -> NDArray[np.bool_]:
+    """Which of the judged rows are of the newest quarter; all where that has too few outcomes.
+
+    Earlier ones were foretold before the level was known that the new version has, so they tell less of its worth.
+    """
+    moment, label = material.as_of[foretold.judged], material.known[foretold.judged]
+    newest = np.asarray(moment > moment.max() - np.timedelta64(QUARTER, "us"), dtype=np.bool_)
+    leads = (material.entity[foretold.judged][newest & (label == outcome)] for outcome in (0.0, 1.0))
+    return newest if all(len(set(each.tolist())) >= LEAST_OUTCOMES for each in leads) else np.ones_like(newest)
 
 
 def _finite(metrics: Mapping[str, Metric]) -> dict[str, float]:
@@ -232,7 +258,7 @@ def _finite(metrics: Mapping[str, Metric]) -> dict[str, float]:
 
 def _result(
     material: Material,
-    division: Division,
+    foretold: Foretold,
     folder: Path,
     manifest: Manifest,
     metrics: Mapping[str, Metric],
@@ -259,8 +285,8 @@ def _result(
         fingerprint=manifest.fingerprint,
         frame={
             "feature_service": manifest.feature_service,
-            "past_rows": len(division.learned),
-            "test_rows": len(division.judged),
+            "past_rows": len(foretold.known),
+            "test_rows": len(foretold.judged),
             "cut": material.end.isoformat(),
             "horizon_days": manifest.horizon_days,
         },

@@ -105,7 +105,7 @@ class Facts:
         now: Moment the policy decides for, UTC.
         last_retraining: When the last retraining began, on the same clock; None if never.
         promoted_at: When the champion took its place; None if not known.
-        has_predecessor: Whether there is a champion before it to go back to.
+        predecessor_is_better: Whether there is a champion before it that does surely better on the newest labels.
         new_labels: Leads or deals with mature labels that the champion has not learned from; None: not asked.
         last_try: When the newest training went before the gate, or else this version was first looked at; None at
             that first look.
@@ -116,7 +116,7 @@ class Facts:
     now: datetime
     last_retraining: datetime | None = None
     promoted_at: datetime | None = None
-    has_predecessor: bool = False
+    predecessor_is_better: bool = False
     new_labels: int | None = 0
     last_try: datetime | None = None
     fresh_labels: int | None = None
@@ -268,14 +268,17 @@ def _refresh_conditions(checks: Sequence[Check], facts: Facts, policy: Policy) -
 
 
 def _rollback(failing: Sequence[Check], facts: Facts, policy: Policy) -> str | None:
-    """Only measured loss of a version that is still young puts the one before back."""
+    """Only measured loss of a version that is still young puts the one before back, and only if that mends it."""
     measured = [c for c in failing if c.name in MEASURED and (c.cost_share or 0.0) >= policy.rollback.cost_share]
     young = facts.promoted_at is not None and facts.now - facts.promoted_at <= timedelta(
         days=policy.rollback.within_days
     )
-    if not measured or not young or not facts.has_predecessor:
+    if not measured or not young or not facts.predecessor_is_better:
         return None
-    return f"Promoted {facts.promoted_at:%Y-%m-%d}, and already: {measured[0].says}"
+    return (
+        f"Promoted {facts.promoted_at:%Y-%m-%d}, and already: {measured[0].says} The version before does surely better "
+        "on the newest labels."
+    )
 
 
 def _conditions(looks: Sequence[Sequence[Check]], facts: Facts, policy: Policy) -> list[dict[str, Any]]:

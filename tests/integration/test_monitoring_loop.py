@@ -278,6 +278,14 @@ def test_where_retraining_does_not_help_the_champion_is_recalibrated_and_judged_
     assert steps[-1].record["version"] == outcome["version"]
     assert f"version {old} recalibrated" in steps[-1].record["reason"]
 
+    # It has learned from all that is known, so nothing measures it yet; but the rows that its trees have not seen still
+    # tell what drift costs, and the version before is no better on labels that nobody has.
+    seen = watch(parts, task="lead", now=world.now)[-1].look
+    checks = {check.name: check for check in seen.checks}
+    assert (seen.version, seen.facts["new_labels"], seen.facts["predecessor"]) == (outcome["version"], 0, None)
+    assert checks["real quality"].state == State.UNKNOWN
+    assert checks["estimated quality"].figures["labelled_rows"] > 0
+
     # What is right by now is not replaced again, and that is recorded as HOLD; a deal has no one level.
     again = offer_recalibrated(parts, task="lead", look_id=look.look_id, at=world.now)
     assert again is None or not again["promoted"]

@@ -64,7 +64,7 @@ def test_decision_and_reason(looks, facts: Facts, decision: str, words: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("check", "age_days", "has_predecessor", "decision"),
+    ("check", "age_days", "is_better", "decision"),
     [
         ("real_quality", 20, True, "ROLLBACK"),
         ("real_quality", 29, True, "RETRAIN"),
@@ -72,11 +72,11 @@ def test_decision_and_reason(looks, facts: Facts, decision: str, words: str) -> 
         ("input_drift", 20, True, "RETRAIN"),
     ],
 )
-def test_only_measured_loss_of_a_young_champion_with_a_predecessor_is_rolled_back(
-    check: str, age_days: int, has_predecessor: bool, decision: str
+def test_only_measured_loss_of_a_young_champion_is_rolled_back_to_a_better_predecessor(
+    check: str, age_days: int, is_better: bool, decision: str
 ) -> None:
     bad = look(**{check: State.FAILS})
-    facts = Facts(now=NOW, new_labels=500, promoted_at=NOW - timedelta(days=age_days), has_predecessor=has_predecessor)
+    facts = Facts(now=NOW, new_labels=500, promoted_at=NOW - timedelta(days=age_days), predecessor_is_better=is_better)
     assert evaluate([bad, bad], facts, Policy()).decision == decision
 
 

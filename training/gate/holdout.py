@@ -19,7 +19,7 @@ WORTH = "amount_usd"
 
 @dataclass(frozen=True, kw_only=True)
 class Holdout:
-    """The newest rows with known labels, which the challenger has not seen.
+    """The newest rows with known labels, which the challenger has not seen, or had not when it foretold them.
 
     Args:
         columns: Feature columns by name, one value per row.
@@ -30,6 +30,8 @@ class Holdout:
         as_of: Moment of each row, UTC; None where the rows have none, and then there are no months.
         horizon_days: Horizon of the labels; None where it is not known, and then nobody's horizon is looked at.
         worth: What the outcome of each row is worth, such as USD; None where each counts alike.
+        foretold: What the challenger would have answered each row as it was before the row's outcome taught it; None:
+            it has learned from none of them and is asked itself.
     """
 
     columns: Mapping[str, Sequence[Any]]
@@ -40,6 +42,7 @@ class Holdout:
     as_of: NDArray[np.datetime64] | None = None
     horizon_days: int | None = None
     worth: Vector | None = None
+    foretold: Vector | None = None
 
     def fault(self) -> str | None:
         """Why nothing can be judged on these rows; None if it can."""

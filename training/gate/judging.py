@@ -81,6 +81,9 @@ def judge_quality(
 ) -> tuple[Check, ...]:
     """The checks of what two models say: log-loss, value at capacity, calibration, segments; without a rival, signal.
 
+    What the challenger foretold row by row is judged where the holdout has it, except for what ranking brings: a level
+    that was followed differs from week to week, and nobody works the leads of one week before those of another.
+
     Args:
         ours: The challenger's probabilities.
         theirs: The champion's; None where there is none, and then the first two checks are against the base rate.
@@ -89,11 +92,12 @@ def judge_quality(
         seed: Seed of the bootstrap.
     """
     other = np.full(len(holdout.label), holdout.base_rate) if theirs is None else theirs
-    first = (_log_loss(ours, other, holdout, seed=seed), _value(ours, other, holdout, limits=limits, seed=seed))
+    told = ours if holdout.foretold is None else holdout.foretold
+    first = (_log_loss(told, other, holdout, seed=seed), _value(ours, other, holdout, limits=limits, seed=seed))
     if theirs is None:
         return (*first, _signal(ours, holdout, seed=seed))
-    calibration = _calibration(ours, theirs, holdout, limits=limits, seed=seed)
-    return (*first, calibration, _segments(segment_pairs(ours, theirs, holdout, limits=limits), limits=limits))
+    calibration = _calibration(told, theirs, holdout, limits=limits, seed=seed)
+    return (*first, calibration, _segments(segment_pairs(told, theirs, holdout, limits=limits), limits=limits))
 
 
 def segment_pairs(ours: Vector, theirs: Vector, holdout: Holdout, *, limits: GateSettings) -> list[SegmentPair]:
