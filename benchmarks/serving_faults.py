@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -375,7 +376,8 @@ def clock_jumped(home: Path, seconds: float) -> Row:
             _put(offset, hours)
             time.sleep(max(seconds / 3, 5.0))
             answer = httpx.post(f"{url}/api/v1/leads/{stand.ids[-1 - turn]}/score", timeout=20)
-            told = datetime.fromisoformat(answer.json()["scored_at"])
+            # A score may have been made before; the answer itself is dated by the service's clock.
+            told = parsedate_to_datetime(answer.headers["date"])
             seen.append(round((told - datetime.now(UTC)).total_seconds() / 3_600))
         back = _well_after(url, stand.ids[-20:])
         met = load.end()

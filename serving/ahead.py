@@ -40,12 +40,13 @@ class _Known:
     """What is in the file, as far as a sweep has to know: `Kept` without the score itself."""
 
     maker: str
+    scored_at: datetime
     valid_until: datetime
     mark: Mark
 
     def holds(self, *, maker: str, now: datetime, wall: datetime) -> bool:
         until = self.mark.until
-        is_due = wall + _RENEW_BEFORE >= self.valid_until
+        is_due = wall < self.scored_at or wall + _RENEW_BEFORE >= self.valid_until
         return self.maker == maker and not is_due and now >= self.mark.at and (until is None or now <= until)
 
 
@@ -164,7 +165,7 @@ class Ahead:
                 made.append(Made((model.alias, task, identifier), Kept(scored, mark, maker)))
         self._writer.put(made)
         for one in made:
-            self._known[one.key] = _Known(maker, one.kept.scored.valid_until, one.kept.mark)
+            self._known[one.key] = _Known(maker, one.kept.scored.scored_at, one.kept.scored.valid_until, one.kept.mark)
         return len(made)
 
 

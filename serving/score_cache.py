@@ -39,7 +39,8 @@ class Kept:
             wall: The clock on the wall, for the score's own validity.
             is_unchanged: Whether the store holds what was read.
         """
-        if self.maker != maker or wall >= self.scored.valid_until:
+        # A clock that was put back leaves scores of what is now the future.
+        if self.maker != maker or not self.scored.scored_at <= wall < self.scored.valid_until:
             return False
         until = self.mark.until
         return now >= self.mark.at and (until is None or now <= until) and is_unchanged(self.mark)

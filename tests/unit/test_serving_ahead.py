@@ -141,6 +141,23 @@ def test_scores_are_renewed_before_their_time_is_over(
     assert sweep(ahead) == 6
 
 
+def test_a_clock_that_was_put_back_leaves_no_scores_of_the_future(
+    served: Stand, ahead: Ahead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return datetime.now(UTC) + timedelta(hours=1)
+
+    with monkeypatch.context() as jumped:
+        jumped.setattr("serving.ahead.datetime", Ahead)
+        sweep(ahead)
+    assert ask(served, "a")["is_cached"] is False
+    ahead._looked_at = -1e9
+    assert sweep(ahead) == 6
+    assert ask(served, "a")["is_cached"] is True
+
+
 def test_another_version_is_taken_up_and_the_old_one_s_scores_are_not_given_out(
     served: Stand, ahead: Ahead, tmp_path: Path
 ) -> None:
