@@ -15,8 +15,8 @@ estimates  AUC estimated before labels against the later truth. Bars: within 0.0
            whether earlier windows' estimates missed by more than chance, which the report then says, and how far the
            later truth may be off by the luck of its own rows.
 refresh    a champion that says the truth, refreshed for two years of a world without change: how many recalibrated
-           challengers luck lets in, and what that costs in the end. Bars: at most 5 %, and 1 % of the log-loss. And how
-           soon recalibrating follows a level that fell, by how many leads may judge.
+           challengers luck lets in, and what that costs in the end, also where weeks differ. Bars: at most 5 %, and 1 %
+           of the log-loss. And how soon recalibrating follows a level that fell or rose.
 million    one report over a million rows a side and 40 columns: seconds and memory, beside Evidently as it comes, and
            beside the time to read the file once (the limit). Bar: a minute and 2 GB.
 """
