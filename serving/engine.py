@@ -15,6 +15,7 @@ from serving.ahead_store import AheadReader
 from serving.answered import Answered, Scores
 from serving.by_id import MaySee, Question, answer_all, answer_kept, everything
 from serving.champions import ALIAS, Champion, ChampionSlot
+from serving.in_bulk import CHUNK_IDS, score_many
 from serving.moment import Moment
 from serving.open_things import OpenThings
 from serving.patient_store import PatientStore
@@ -33,7 +34,6 @@ NO_SUCH_ID = "\u2205"
 FORECAST_VALID = timedelta(hours=24)
 SCORED = ("lead", "deal")
 CACHED_SCORES = 4_000
-_CHUNK_IDS = 500
 
 logger = logging.getLogger(__name__)
 
@@ -197,37 +197,8 @@ class Engine:
         may_see: Callable[[str | None], bool] = lambda _owner: True,
         kind: str | None = "batch",
     ) -> Scores:
-        """Score stored leads or deals with the champion.
-
-        Args:
-            task: `lead` or `deal`.
-            ids: Their ids; one asked for twice is answered once.
-            request_id: Id of the request.
-            may_see: Whether the caller may see what a rep owns; what it may not is not found.
-            kind: How the log calls it; None: it is not logged.
-
-        Raises:
-            NotFoundError: if the workspace has no such model.
-            UnavailableError: if there is no champion, or the store is away and some id was never answered before.
-        """
-        began, champion = time.perf_counter(), self.slot(task).require()
-        asked, now = list(dict.fromkeys(ids)), self.moment.now()
-        wall = datetime.now(UTC)
-        rows: list[Answered] = []
-        for start in range(0, len(asked), _CHUNK_IDS):
-            part = asked[start : start + _CHUNK_IDS]
-            reading, is_last_known = self.features_of(champion, part, now=now)
-            rows += [
-                self.answered(scored, now=now, request_id=request_id, is_cached=False, is_last_known=is_last_known)
-                for scored in scored_rows(task, champion, reading, at=wall, as_of=now)
-                if may_see(scored.owner)
-            ]
-        if kind is not None:
-            for answered in rows:
-                self.keep(answered, kind=kind, began=began)
-        found = {answered.scored.identifier for answered in rows}
-        stamp = self._stamp(champion, now=now, wall=wall)
-        return Scores(rows=rows, not_found=[each for each in asked if each not in found], stamp=stamp)
+        """Score stored leads or deals with the champion; see `serving.in_bulk.score_many`."""
+        return score_many(self, task, ids, request_id=request_id, may_see=may_see, kind=kind)
 
     def score_payload(
         self,
@@ -284,8 +255,8 @@ class Engine:
     def values_of(self, task: str, ids: Sequence[str], *, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Some features of stored leads or deals by id; those that a source lacks are absent."""
         found: dict[str, dict[str, Any]] = {}
-        for start in range(0, len(ids), _CHUNK_IDS):
-            part = list(ids[start : start + _CHUNK_IDS])
+        for start in range(0, len(ids), CHUNK_IDS):
+            part = list(ids[start : start + CHUNK_IDS])
             reading, _ = self.store.read(self._service(self.slot(task).require()), part, now=self.moment.now())
             known = [name for name in names if name in reading.answer.values]
             for place, identifier in enumerate(reading.answer.ids):
@@ -374,15 +345,6 @@ class Engine:
         if self.log is not None:
             seconds = time.perf_counter() - began
             self.log.keep(answered.scored, added=answered.added, kind=kind, seconds=seconds)
-
-    def _stamp(self, champion: Champion, *, now: datetime, wall: datetime) -> dict[str, Any]:
-        return {
-            "model_name": champion.name,
-            "model_version": champion.version,
-            "alias": champion.alias,
-            "scored_at": wall,
-            "as_of": now,
-        }
 
     def _stamped(self, champion: Champion, answer: Mapping[str, Any]) -> dict[str, Any]:
         scored_at = datetime.now(UTC)

@@ -255,3 +255,21 @@ def _write_one(served: Stand, writer: AheadWriter) -> None:
     mark = served.features.read("lead_score_v1", ["a"], at=engine.moment.now()).mark_of(0)
     assert mark is not None
     writer.put([Made(("champion", "lead", "a"), Kept(answered.scored, mark, engine.store.makers.of(champion)))])
+
+
+def test_a_batch_gives_what_was_made_ahead_and_computes_the_rest_in_the_order_asked(
+    served: Stand, ahead: Ahead
+) -> None:
+    sweep(ahead)
+    alone = {each: unchanging(ask(served, each)) for each in "abc"}
+    served.features.rows["b"] = (5.0, 5.0)
+    asked = {"ids": ["c", "nobody", "b", "a"]}
+    answer = served.client.post("/api/v1/leads/scores/batch", json=asked).json()
+    assert [(row["lead_id"], row["is_cached"]) for row in answer["scores"]] == [("c", True), ("b", False), ("a", True)]
+    assert answer["not_found"] == ["nobody"]
+    for row in answer["scores"]:
+        assert (unchanging(row) == alone[row["lead_id"]]) is (row["lead_id"] != "b")
+    served.features.is_away = True
+    away = served.client.post("/api/v1/leads/scores/batch", json={"ids": ["a", "c"]}).json()
+    assert [row["features"]["is_last_known"] for row in away["scores"]] == [True, True]
+    assert served.client.post("/api/v1/leads/scores/batch", json=asked).status_code == 503
