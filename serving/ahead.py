@@ -29,7 +29,7 @@ _PAUSE_PER_SECOND = 3.0
 """A sweep of so long is followed by a pause so many times as long: at most a quarter of one core."""
 _RENEW_BEFORE = timedelta(minutes=10)
 _LOOK_FOR_DUE_SECONDS = 30.0
-_SWEEP_ANYWAY_SECONDS = 60.0
+_SWEEP_ANYWAY_SECONDS = 300.0
 """Where the store does not say whether anything was written."""
 
 logger = logging.getLogger(__name__)
