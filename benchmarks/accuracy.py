@@ -13,13 +13,14 @@ fitted again (`lead_reference.py`), and the 95 % interval of the difference on t
 split knows less than the published one (labels that were not known when the test began), its own rows have the base
 rate as their bar. Simulated: AUC at least 0.97 of the truth's, log-loss at most 1.03 of it, never better beyond noise,
 calibration error below 0.02, and 1.3 times the conversions of the rule score at the team's capacity; beside it what
-the best possible reader of a CRM reaches, which knows all but the hidden state (lead_filter.py). The bars are those of
-the world that is shipped; with --worlds, as many are judged, of the seeds that follow its own, and their means are
-shown beside it, since one world's best tenth of leads is a small number. Deals (bpic2012):
-AUC at most 0.02 below the peer at each stage, and above it on average; log-loss below that of the stage's own win rate
-on average. maven has no signal: AUC from 0.45 to 0.55, and the gate stays shut. Series (tourism, 8 quarters; stallion,
-6 months): WAPE, MASE and pinball loss below the best naive forecast at every level, and below AutoETS on the mean of
-the levels; beside that one origin, without a bar, the rolling origins before it.
+readers reach who know every rate of the world (lead_filter.py): the best one knows all but the hidden state, each
+further one lacks one thing more, the last one what this CRM does not show. The bars are those of the world that is
+shipped; with --worlds, as many are judged, of the seeds that follow its own, and their means are shown beside it, since
+one world's best tenth of leads is a small number. Deals (bpic2012): AUC at most 0.02 below the peer at each stage, and
+above it on average; log-loss below that of the stage's own win rate on average. maven has no signal: AUC from 0.45 to
+0.55, and the gate stays shut. Series (tourism, 8 quarters; stallion, 6 months): WAPE, MASE and pinball loss below the
+best naive forecast at every level, and below AutoETS on the mean of the levels; beside that one origin, without a bar,
+the rolling origins before it.
 
 Every case is written down: id, as_of, y, p; of series: series, date, level, median, ranges, actual.
 """
@@ -190,7 +191,8 @@ if __name__ == "__main__":
     os.environ.setdefault("MPLBACKEND", "Agg")
     import importlib.util
 
-    for beside in ("lead_filter", "lead_cases", "lead_worlds", "lead_reference", "deal_cases", "series_cases"):
+    readers = ("lead_signs", "lead_quality", "lead_chain", "lead_effects", "lead_filter")
+    for beside in (*readers, "lead_cases", "lead_truth", "lead_worlds", "lead_reference", "deal_cases", "series_cases"):
         spec = importlib.util.spec_from_file_location(beside, Path(here) / f"{beside}.py")
         if spec is None or spec.loader is None:
             raise ImportError(f"benchmarks/{beside}.py is missing")

@@ -1,16 +1,18 @@
-"""The lead model on simulated worlds, beside the truth and the best possible reader: rows of `accuracy.py`."""
+"""The lead model on simulated worlds, beside the truth and readers that know the rates: rows of `accuracy.py`."""
 
 from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from lead_cases import AgainstTruth, Judged, against_truth, judge, prepared, write_cases
+from lead_cases import Judged, judge, prepared, write_cases
+from lead_filter import READERS
+from lead_truth import AgainstTruth, against_truth
 from quality_rows import FIGURES, Row, opened, span
 
 from warehouse.simulator import SimulationConfig
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
     from training.results import Metric
 
 ORACLE_AUC, ORACLE_LOSS, MOST_ECE, RULE_RATIO = 0.97, 1.03, 0.02, 1.3
-_WHO = (("ours", "ours"), ("taught", "taught the truth"), ("reader", "the best reader"), ("truth", "the truth"))
+_READERS = {name: reader.about for name, reader in READERS.items()}
+_WHO = {"ours": "ours", "taught": "taught the truth", **_READERS, "truth": "the truth"}
 
 
 def simulated_rows(*, trials: int, cases: Path, worlds: int) -> Iterator[Row]:
@@ -77,7 +80,8 @@ def _quality(judged: Judged, found: AgainstTruth) -> Iterator[Row]:
         const, logistic = naive["const"][figure].value, naive["logistic_regression"][figure].value
         name = f"simulated {figure.replace('_', ' ')}"
         yield Row(name, oracle, limit, metric.value, span(metric), bar, held, logistic, const)
-    for who, figures in (("taught the truth", found.taught), ("the best reader", found.reader)):
+    for name, figures in (("taught", found.taught), *found.readers.items()):
+        who = _WHO[name]
         for figure in ("auc", "log_loss"):
             beside, oracle = figures[figure], found.oracle[figure].value
             name = f"simulated {figure.replace('_', ' ')}, {who}"
@@ -93,7 +97,7 @@ def _working_the_best(found: AgainstTruth) -> Iterator[Row]:
     what = f"conversions of the first {found.worked} leads, times the rule's ({found.caught['rule']:.0f})"
     yield Row(what, 1.0, math.nan, most.value, span(most), RULE_RATIO, most.value >= RULE_RATIO)
     for what, figures in (("the same where the truth is known", found.ahead), ("as the truth expects", found.expected)):
-        for name, who in _WHO:
+        for name, who in _WHO.items():
             yield Row(f"{what}, {who}", 1.0, math.nan, figures[name].value, span(figures[name]))
 
 
@@ -101,16 +105,17 @@ def _over_worlds(found: Sequence[AgainstTruth]) -> Iterator[Row]:
     """Means over worlds of the shares of the truth and of the multiples of the rule, each with its interval."""
     several = f"mean of {len(found)} worlds"
     for figure, what in (("auc", "AUC by the truth's"), ("log_loss", "log loss by the truth's")):
-        for name in ("ours", "taught", "reader"):
-            yield _mean_row(f"{several}: {what}, {dict(_WHO)[name]}", found, _share(name, figure))
+        for name, who in _WHO.items():
+            if name != "truth":
+                yield _mean_row(f"{several}: {what}, {who}", found, _share(name, figure))
     yield _mean_row(f"{several}: conversions by the rule's, ours", found, lambda one: one.ahead["all"].value)
-    for name, who in _WHO:
+    for name, who in _WHO.items():
         yield _mean_row(f"{several}: as the truth expects, {who}", found, _expected(name))
 
 
 def _share(name: str, figure: str) -> Callable[[AgainstTruth], float]:
     def share(one: AgainstTruth) -> float:
-        figures: dict[str, Metric] = getattr(one, name)
+        figures: Mapping[str, Metric] = one.readers[name] if name in one.readers else getattr(one, name)
         return figures[figure].value / one.oracle[figure].value
 
     return share
