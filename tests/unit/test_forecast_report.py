@@ -135,6 +135,7 @@ def test_origins_that_saw_a_change_are_told_with_their_ranges() -> None:
     (sentence,) = change_sentences(frame, level="company")
     assert sentence.startswith("At 1 of 5 origins, first on 2025-01-01, the forecast said that the times had changed")
     assert "its 80% ranges were 60% of the forecast there, and 20% at the same distances elsewhere" in sentence
+    assert widths(frame, level="company")["times_have_changed"].sum() == 1
     (nothing,) = change_sentences(frame.assign(times_have_changed=False), level="company")
     assert nothing.startswith("At no origin")
     (always,) = change_sentences(frame.assign(times_have_changed=True), level="company")
@@ -185,3 +186,12 @@ def test_cells_say_what_is_not_known() -> None:
     assert share_cell(0.123, form="+.1f") == "+12.3 %"
     assert short_amount(-12_300.0) == "-12.3k"
     assert figures_row({"a": ""}) == '<div class="pair"></div>'
+
+
+def test_the_page_says_at_which_origins_the_times_were_said_to_have_changed(tmp_path: Path) -> None:
+    plain = write_backtest_report(contents(rows()), tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "said: times changed" not in plain
+    frame = rows().assign(times_have_changed=False)
+    frame.loc[frame["origin"] == frame["origin"].max(), "times_have_changed"] = True
+    text = write_backtest_report(contents(frame), tmp_path / "b.html").read_text(encoding="utf-8")
+    assert "said: times changed" in text

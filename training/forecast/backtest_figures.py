@@ -120,14 +120,16 @@ def widths(rows: pd.DataFrame, *, level: str) -> pd.DataFrame:
 
     Returns:
         Columns origin, period, weeks_before_end, expected, actual, the range, `width` (80 %
-        range over the expected value) and `held` (whether the 80 % range held).
+        range over the expected value), `held` (whether the 80 % range held) and, where the rows say so,
+        `times_have_changed`.
     """
     told = with_distance(rows)
     of_level = told[(told["level"] == level) & (told["grain"] == _longest(told))]
     first = of_level["entity_id"].iloc[0] if len(of_level) else ""
     one = of_level[of_level["entity_id"] == first].sort_values(["period_start", "origin"])
     columns = ["origin", "period", "weeks_before_end", "expected", "actual", "lower_80", "upper_80", "lower_95"]
-    kept = one[[*columns, "upper_95"]].reset_index(drop=True)
+    told_of_times = [name for name in ("times_have_changed",) if name in one]
+    kept = one[[*columns, "upper_95", *told_of_times]].reset_index(drop=True)
     return kept.assign(
         width=(kept["upper_80"] - kept["lower_80"]) / kept["expected"],
         held=(kept["actual"] >= kept["lower_80"]) & (kept["actual"] <= kept["upper_80"]),

@@ -234,6 +234,8 @@ def _figures_table(chosen: Sequence[Figures], name: Any, *, first: str, more: tu
 
 def _origins(told: pd.DataFrame) -> str:
     heads = ["period", "weeks before", "forecast", "80 % range", "came", "error", "range held", "width"]
+    says = "times_have_changed" in told
+    changed = "said: times changed"
     rows = [
         [
             escape(str(row["period"])),
@@ -244,10 +246,11 @@ def _origins(told: pd.DataFrame) -> str:
             share_cell(row["expected"] / row["actual"] - 1.0 if row["actual"] else None, form="+.1f"),
             "yes" if row["held"] else "no",
             share_cell(row["width"], form=".0f"),
+            *([("yes" if row["times_have_changed"] else "no")] if says else []),
         ]
         for row in told.to_dict("records")
     ]
-    return table(heads, rows, words=["range held"])
+    return table([*heads, *([changed] if says else [])], rows, words=["range held", changed])
 
 
 def _params(params: Mapping[str, Any]) -> str:
