@@ -59,11 +59,16 @@ class ProcessBeside:
                 stderr=subprocess.STDOUT,
             )
 
+    def ask_to_stop(self) -> None:
+        """Ask it to end, without waiting until it has."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
     def stop(self) -> None:
         """Ask it to end, and kill it where it does not: what it works on, it takes up again."""
-        if self._process is None or self._process.poll() is not None:
+        self.ask_to_stop()
+        if self._process is None:
             return
-        self._process.terminate()
         try:
             self._process.wait(timeout=_STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -106,6 +111,10 @@ class SoleProcess:
             logger.warning("the process of %s ended with code %s and is started again", self._what, code)
         self._not_before = 0.0
         self._beside.start(self._log)
+
+    def ask_to_stop(self) -> None:
+        """Ask it to end, without waiting until it has."""
+        self._beside.ask_to_stop()
 
     def stop(self) -> None:
         """Let it end what is in hand."""

@@ -70,6 +70,9 @@ class Upkeep:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
+        # All at once: one after the other they could take longer than whoever stops this process waits.
+        for process in self._beside.values():
+            process.ask_to_stop()
         self._jobs.stop()
         for process in self._beside.values():
             process.stop()
