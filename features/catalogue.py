@@ -17,6 +17,7 @@ from features.transformations.deal_state import DEAL_STATE
 from features.transformations.lead_activity import LEAD_ACTIVITY
 from features.transformations.lead_engagement import LEAD_ENGAGEMENT
 from features.transformations.lead_profile import LEAD_PROFILE
+from features.transformations.lead_repeats import LEAD_REPEATS
 from features.transformations.rep_deals import REP_DEALS
 from features.transformations.rep_leads import REP_LEADS
 from features.transformations.rep_performance import REP_PERFORMANCE
@@ -52,6 +53,7 @@ VIEWS: dict[str, ViewSpec] = {
         LEAD_PROFILE,
         LEAD_ENGAGEMENT,
         LEAD_ACTIVITY,
+        LEAD_REPEATS,
         SEGMENT_HISTORY,
         DEAL_STATE,
         DEAL_ACTIVITY,
@@ -78,6 +80,7 @@ SERVICES: dict[str, ServiceSpec] = {
                 "lead_profile",
                 "lead_engagement",
                 "lead_activity",
+                "lead_repeats",
                 "segment_history",
                 "rep_performance",
                 "rep_leads",

@@ -55,6 +55,21 @@ def _read(title: ir.StringValue, patterns: Sequence[tuple[str, str]]) -> ir.Stri
     return title.isnull().ifelse(ibis.null("string"), ibis.cases(*branches, else_=ibis.literal("other")))
 
 
+def person_key(email: ir.StringValue) -> ir.StringValue:
+    """What tells that two e-mail addresses are of one person; null where there is none or it is malformed.
+
+    At a public mail provider the whole address. At a company what the address has after its last dot, dash or
+    underscore, mostly the surname: `ada.lovelace@` and `a.lovelace@` are taken for one person.
+    """
+    import ibis
+
+    text = email.lower()
+    kind = email_kind(email)
+    surname = text.re_extract(r"[^@._-]+@.+$", 0)
+    key = ibis.cases(((kind == "business") & (surname != ""), surname), else_=text)
+    return (kind == "malformed").ifelse(ibis.null("string"), key)
+
+
 def email_kind(email: ir.StringValue) -> ir.StringValue:
     """Kind of an e-mail address; null where it is missing."""
     import ibis

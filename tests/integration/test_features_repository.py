@@ -319,8 +319,8 @@ def test_many_threads_read_at_once(repository: FeatureRepository) -> None:
 
 def test_a_source_with_leads_only_has_a_lead_service(tmp_path: Path) -> None:
     repository = _repository(tmp_path, "leads")
-    assert repository.apply() == ("lead_profile", "segment_history", "rep_leads")
-    assert repository.materialize(NOW).keys() == {"lead_profile", "segment_history", "rep_leads"}
+    assert repository.apply() == ("lead_profile", "lead_repeats", "segment_history", "rep_leads")
+    assert repository.materialize(NOW).keys() == {"lead_profile", "lead_repeats", "segment_history", "rep_leads"}
     spine = lead_history_spine(repository.warehouse, mode="creation", until=NOW)
     assert "win_rate_rep_365d" not in _training_rows(repository, "lead_score_v1", spine).column_names
     assert repository.online("lead_score_v1", ["L1"], at=NOW).found == (True,)
@@ -334,9 +334,10 @@ def test_apply_forgets_views_that_lost_their_tables(tmp_path: Path) -> None:
     leads_only = FeatureRepository(
         whole.workspace, _fill(Warehouse(tmp_path / "other"), "leads"), OnlineStoreSettings(kind="sqlite")
     )
-    assert leads_only.apply() == ("lead_profile", "segment_history", "rep_leads")
+    assert leads_only.apply() == ("lead_profile", "lead_repeats", "segment_history", "rep_leads")
     assert {view.name for view in leads_only._store().list_feature_views()} == {
         "lead_profile",
+        "lead_repeats",
         "segment_history",
         "rep_leads",
     }

@@ -40,6 +40,7 @@ VIEWS_TRIED += (
     "rep_performance",
     "rep_deals",
     "rep_leads",
+    "lead_repeats",
 )
 ROWS = 300
 

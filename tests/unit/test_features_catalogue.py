@@ -40,6 +40,7 @@ def test_a_view_without_its_tables_is_left_out() -> None:
     only_leads = features_of("lead_score_v1", ["leads"])
     assert {view.name for view in views_of("lead_score_v1", ["leads"])} == {
         "lead_profile",
+        "lead_repeats",
         "segment_history",
         "rep_leads",
     }

@@ -180,6 +180,30 @@ def test_a_rep_is_known_by_the_leads_worked_first_beside_all_leads() -> None:
     assert late_comer["lead_conversion_lift_rep"] == unseen["lead_conversion_lift_rep"] == 1.0
 
 
+def test_a_lead_is_a_repeat_of_one_that_was_known_before() -> None:
+    leads = [
+        lead("first", 0, email="ada.lovelace@firm.com"),
+        lead("again", 3, email="A.Lovelace@firm.com"),
+        lead("later", 120, email="ada.lovelace@firm.com"),
+        # Loaded on day 9: until then nobody knew it, and for those who were known by then it is no earlier lead.
+        lead("listed", 1, 9, email="lovelace@firm.com"),
+        lead("one", 4, email="a.b@gmail.com"),
+        lead("another", 5, email="c.b@gmail.com"),
+        lead("nameless", 6),
+        lead("unreadable", 7, email="lovelace"),
+    ]
+    asked = [("first", 200), ("again", 3), ("again", 200), ("later", 200), ("listed", 8.9), ("listed", 9)]
+    asked += [("one", 10), ("another", 10), ("nameless", 10), ("unreadable", 10)]
+    found = [
+        (each["is_repeat_90d"], each["days_after_earlier_lead_person"])
+        for each in features("lead_repeats", {"leads": leads}, *asked)
+    ]
+    first, again, again_later, later, unknown, listed, *others = found
+    assert (first, again, again_later) == ((False, None), (True, 3.0), (True, 3.0))
+    assert (later, unknown, listed) == ((False, 119.0), (None, None), (True, -2.0))
+    assert others == [(False, None), (False, None), (None, None), (None, None)]
+
+
 def test_engagement_equals_a_plain_loop_over_random_events() -> None:
     draw = random.Random(3)  # noqa: S311 - made-up events
     kinds = ("page_view", "email_open", "webinar")
