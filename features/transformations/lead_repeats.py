@@ -30,8 +30,8 @@ FEATURES = (
         unit="yes or no",
         window="90d",
         group="demographic",
-        about="Whether the same person, by e-mail address, had come as another lead in the 90 days before; null without an"
-        " address.",
+        about="Whether the same person, by e-mail address, had come as another lead in the 90 days before; null without"
+        " an address.",
         phrase="came as another lead in the 90 days before: {value}",
     ),
     FeatureSpec(
