@@ -32,7 +32,6 @@ _WRITER_WAIT_SECONDS = 10.0
 _FORMAT = 1
 _CODEC = "lz4_raw"
 """Half the bytes in two microseconds; zlib takes twelve times as long for a third fewer."""
-_MAPPED_BYTES = 2**30
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SIZES = struct.Struct(">III")
 _FIND = "SELECT maker, version, body FROM scores WHERE key = ?"
@@ -80,7 +79,6 @@ class AheadReader:
             known = self._threads.connection = sqlite3.connect(
                 f"{self._file.resolve().as_uri()}?mode=ro", uri=True, timeout=_WAIT_SECONDS, isolation_level=None
             )
-            known.execute(f"PRAGMA mmap_size = {_MAPPED_BYTES}")
         return known
 
 
