@@ -84,22 +84,6 @@ def test_a_combination_weighs_each_series_by_its_own_weights() -> None:
     assert np.isnan(found.residuals[:, 0]).all()
 
 
-def test_a_combination_leaves_out_the_highest_and_the_lowest_quarter_of_the_methods_that_speak() -> None:
-    said = {"low": 1.0, "one": 10.0, "two": 20.0, "high": 1000.0, "silent": 500.0}
-    residuals = np.ones((1, 2))
-    parts = {name: BaseForecast(mean=np.array([[value]]), residuals=residuals) for name, value in said.items()}
-    weights = {name: np.array([0.25]) for name in said}
-    weights |= {"one": np.array([0.4]), "two": np.array([0.1]), "silent": np.array([0.0])}
-    # Of four that speak the 1 and the 1,000 go; 10 and 20 count 4 to 1.
-    assert combine(parts, weights).mean.tolist() == [[12.0]]
-
-
-def test_which_methods_a_combination_leaves_out_is_asked_for_each_period_by_itself() -> None:
-    ahead = [[1.0, 9.0], [2.0, 8.0], [3.0, 7.0], [9.0, 1.0]]
-    parts = {str(row): BaseForecast(mean=np.array([said]), residuals=np.ones((1, 2))) for row, said in enumerate(ahead)}
-    assert combine(parts, {name: np.array([0.25]) for name in parts}).mean.tolist() == [[2.5, 7.5]]
-
-
 def test_all_methods_answer_for_every_series_and_period() -> None:
     values = np.random.default_rng(2).normal(100, 10, (3, 30))
     made = all_forecasts(values, level=np.array([0, 1, 1]), h=3, season_length=4)

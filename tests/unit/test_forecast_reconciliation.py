@@ -5,14 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.forecast.reconciliation import (
-    METHODS,
-    Method,
-    build_hierarchy,
-    projection,
-    rescaled,
-    shrunk_covariance,
-)
+from training.forecast.reconciliation import METHODS, Method, build_hierarchy, projection, shrunk_covariance
 
 HIERARCHY = build_hierarchy({"total": ["all"] * 4, "state": ["x", "x", "y", "y"], "shop": ["a", "b", "c", "d"]})
 RESIDUALS = np.random.default_rng(5).normal(size=(7, 40)) * np.array([[4.0], [2], [2], [1], [1], [1], [1]])
@@ -51,24 +44,3 @@ def test_the_shrunk_covariance_keeps_the_variances_and_can_be_inverted_with_more
     covariance = shrunk_covariance(wide)
     assert np.diag(covariance) == pytest.approx((wide**2).mean(axis=1))
     assert np.linalg.eigvalsh(covariance).min() > 0
-
-
-def test_mint_trusts_the_series_that_was_missed_least_at_past_origins_whatever_the_residuals_say() -> None:
-    two = build_hierarchy({"total": ["all", "all"], "shop": ["a", "b"]})
-    residuals = np.random.default_rng(7).normal(size=(3, 60))
-    variance = np.diag(shrunk_covariance(residuals))
-    base = np.array([12.0, 4.0, 4.0])
-    alike = projection(two, residuals, method="mint_shrink") @ base
-    missed = variance * np.array([0.25, 4.0, 4.0])
-    trusted = projection(two, residuals, method="mint_shrink", missed=missed) @ base
-    assert alike.sum() < trusted.sum() < 12.0
-    assert trusted.sum() == pytest.approx(12.0, abs=0.3)
-
-
-def test_past_errors_keep_the_correlations_and_double_or_halve_a_deviation_at_most() -> None:
-    covariance = np.array([[4.0, 1.0, 0.0], [1.0, 1.0, 0.5], [0.0, 0.5, 1.0]])
-    found = rescaled(covariance, np.array([8.0, 0.0, 99.0]))
-    # Variances 4, 1, 1: the first was missed by 8, the second never, the third far more than its residuals say.
-    assert np.diag(found) == pytest.approx([8.0, 0.25, 4.0])
-    deviation, before = np.sqrt(np.diag(found)), np.sqrt(np.diag(covariance))
-    assert found / np.outer(deviation, deviation) == pytest.approx(covariance / np.outer(before, before))

@@ -63,31 +63,17 @@ def forecast_with(method: str, values: FloatArray, *, h: int, season_length: int
 
 
 def combine(parts: Mapping[str, BaseForecast], weights: Mapping[str, FloatArray]) -> BaseForecast:
-    """The weighted mean of the middle half of several methods' forecasts, and of the residuals of those with some.
-
-    Of each series and period a quarter of the forecasts, the highest, and a quarter, the lowest, are left out: a method
-    that is far off this time cannot carry the mean away, whatever it said before (Jose and Winkler 2008, "Simple robust
-    averages of forecasts"). Of fewer than four methods none is left out.
+    """The weighted mean of several methods' forecasts, and of the residuals of those that have some.
 
     Args:
         parts: Forecasts of the same series by method; at least one has residuals.
-        weights: Weight of each method for each series, shape (n_series,); over the methods they sum to 1. A method
-            with weight 0 does not speak.
+        weights: Weight of each method for each series, shape (n_series,); over the methods they sum to 1.
     """
+    mean = np.sum([weights[name][:, None] * parts[name].mean for name in weights], axis=0)
     told = [name for name in weights if not np.isnan(parts[name].residuals).all()]
     total = np.sum([weights[name] for name in told], axis=0)
     residuals = np.sum([(weights[name] / total)[:, None] * parts[name].residuals for name in told], axis=0)
-    return BaseForecast(mean=_middle_half(parts, weights), residuals=residuals)
-
-
-def _middle_half(parts: Mapping[str, BaseForecast], weights: Mapping[str, FloatArray]) -> FloatArray:
-    weight = np.stack([weights[name] for name in weights])[:, :, None]
-    said = np.stack([parts[name].mean for name in weights])
-    order = np.argsort(np.where(weight > 0, said, np.inf), axis=0, kind="stable")
-    rank = np.argsort(order, axis=0, kind="stable")
-    speaking = (weight > 0).sum(axis=0)
-    kept = weight * ((rank >= speaking // 4) & (rank < speaking - speaking // 4))
-    return np.asarray((kept * said).sum(axis=0) / kept.sum(axis=0), dtype=np.float64)
+    return BaseForecast(mean=mean, residuals=residuals)
 
 
 def least_history(season_length: int) -> int:

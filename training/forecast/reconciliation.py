@@ -3,9 +3,6 @@
 Methods after Wickramasuriya, Athanasopoulos and Hyndman (2019), "Optimal forecast reconciliation for hierarchical and
 grouped time series through trace minimization": with base forecasts y of all series and the summing matrix S, the
 reconciled bottom forecasts are P y with P = (S' W^-1 S)^-1 S' W^-1, and S P y adds up.
-
-W is the covariance of the base forecasts' errors. Residuals are errors one step ahead of methods that have seen the
-answer: MinT takes from them how errors go together, and from rolling origins, where there are some, how large they are.
 """
 
 from __future__ import annotations
@@ -20,7 +17,6 @@ from training.forecast.metrics import FloatArray
 
 Method = Literal["bottom_up", "ols", "wls", "mint_shrink"]
 METHODS: tuple[Method, ...] = ("bottom_up", "ols", "wls", "mint_shrink")
-_MOST_RESCALED = 4.0
 
 
 @dataclass(frozen=True)
@@ -99,31 +95,8 @@ def shrunk_covariance(residuals: FloatArray) -> FloatArray:
     return shrunk_matrix
 
 
-def rescaled(covariance: FloatArray, missed: FloatArray) -> FloatArray:
-    """The covariance with the correlations it has, and its variances moved to those in `missed`.
-
-    Args:
-        covariance: Shape (n_series, n_series).
-        missed: Mean squared error of each series' forecasts, shape (n_series,). At most it doubles or halves a
-            deviation: it comes from few origins, and a series of mostly zeros may not have been missed by luck.
-    """
-    variance = np.diag(covariance)
-    factor = np.sqrt(np.clip(missed / variance, 1.0 / _MOST_RESCALED, _MOST_RESCALED))
-    return np.asarray(covariance * np.outer(factor, factor), dtype=np.float64)
-
-
-def projection(
-    hierarchy: Hierarchy, residuals: FloatArray, *, method: Method, missed: FloatArray | None = None
-) -> FloatArray:
-    """P: from base forecasts of all series to reconciled forecasts of the bottom ones, shape (n_bottom, n_series).
-
-    Args:
-        hierarchy: The levels.
-        residuals: One-step errors of the base forecasts, shape (n_series, n_periods).
-        method: How errors are thought of.
-        missed: For "mint_shrink", the mean squared error of each series' forecasts at past origins, shape (n_series,);
-            without it the residuals speak for that, too.
-    """
+def projection(hierarchy: Hierarchy, residuals: FloatArray, *, method: Method) -> FloatArray:
+    """P: from base forecasts of all series to reconciled forecasts of the bottom ones, shape (n_bottom, n_series)."""
     summing = hierarchy.summing
     weighted: FloatArray
     if method == "bottom_up":
@@ -136,9 +109,6 @@ def projection(
         weights = 1.0 / np.maximum(np.nanmean(residuals**2, axis=1), 1e-12)
         weighted = summing * weights[:, None]
     else:
-        covariance = shrunk_covariance(residuals)
-        if missed is not None:
-            covariance = rescaled(covariance, missed)
-        weighted = np.asarray(np.linalg.solve(covariance, summing), dtype=np.float64)
+        weighted = np.asarray(np.linalg.solve(shrunk_covariance(residuals), summing), dtype=np.float64)
     solved: FloatArray = np.asarray(np.linalg.solve(summing.T @ weighted, weighted.T), dtype=np.float64)
     return solved

@@ -1,10 +1,9 @@
 """Hierarchical forecasts of series: methods are weighted on rolling origins, levels are reconciled, paths give ranges.
 
-The forecast of a level is the mean of the middle half of all methods' forecasts, each weighted by one over its error at
-past origins, recent ones counting more: with few origins the method that was best is seldom the one that will be, and
-weights by the squared error (Bates and Granger 1969) trust them too much. The origins also say how far each series is
-missed, by which levels may be reconciled. An origin inside the history is forecast as the forecast of now is: with the
-weights and errors that were known then, so that reconciliation is chosen, and ranges are measured, on errors that
+The forecast of a level is the mean of all methods' forecasts, each weighted by one over its error at past origins,
+recent ones counting more: with few origins the method that was best is seldom the one that will be, and weights by the
+squared error (Bates and Granger 1969) trust them too much. An origin inside the history is forecast as the forecast of
+now is: with the weights that were known then, so that reconciliation is chosen, and ranges are measured, on errors that
 nobody could have known. Nothing here sees the test periods.
 """
 
@@ -41,7 +40,6 @@ class SeriesRecipe:
     Args:
         weights: Weight of each method at each level.
         reconciliation: How the levels are made to add up.
-        missed: Mean squared error of each series' forecasts before reconciliation, shape (n_series,).
         window_errors: Actual minus reconciled bottom forecast, shape (n_windows, n_bottom, h).
         factors: Conformal factor of each level and nominal coverage in percent.
         scores: WAPE by level and method, mean of the rolling origins, before reconciliation.
@@ -51,7 +49,6 @@ class SeriesRecipe:
 
     weights: Weights
     reconciliation: Method
-    missed: FloatArray
     window_errors: FloatArray
     factors: Mapping[str, Mapping[int, float]]
     scores: Scores
@@ -61,7 +58,7 @@ class SeriesRecipe:
     def describe(self) -> dict[str, Any]:
         """The choice as JSON values, without the errors."""
         plain = asdict(self)
-        del plain["window_errors"], plain["missed"]
+        del plain["window_errors"]
         return plain
 
 
@@ -111,20 +108,13 @@ def learn_recipe(
         made.append(all_forecasts(values[:, :cutoff], level=_level(hierarchy), h=h, season_length=season_length))
     actual = np.stack([values[:, cutoff : cutoff + h] for cutoff in cutoffs])
     scores = [_scores(actual[number], made[number], hierarchy) for number in range(len(cutoffs))]
-    bases: list[BaseForecast] = []
-    squared: list[FloatArray] = []
-    missed: list[FloatArray | None] = []
+    bases = []
     for number, cutoff in enumerate(cutoffs):
         known = [past for past, earlier in enumerate(cutoffs) if earlier + h <= cutoff]
         counted = _recency([cutoffs[past] for past in known], at=cutoff, season_length=season_length)
         weights = _weights([scores[past] for past in known], counted, hierarchy)
         bases.append(_weighted(made[number], weights, hierarchy))
-        squared.append(np.mean((actual[number] - bases[number].mean) ** 2, axis=1))
-        missed.append(counted @ np.stack([squared[past] for past in known]) if known else None)
-    reconciled = {
-        method: np.stack([_reconcile(*pair, hierarchy, method) for pair in zip(bases, missed, strict=True)])
-        for method in METHODS
-    }
+    reconciled = {method: np.stack([_reconcile(base, hierarchy, method) for base in bases]) for method in METHODS}
     counted = _recency(cutoffs, at=bottom.shape[1], season_length=season_length)
     reconciled_scores = {
         method: {
@@ -140,7 +130,6 @@ def learn_recipe(
     return SeriesRecipe(
         weights=_weights(scores, counted, hierarchy),
         reconciliation=chosen,
-        missed=np.asarray(counted @ np.stack(squared), dtype=np.float64),
         window_errors=errors,
         factors=_factors(errors, hierarchy),
         scores=mean_scores,
@@ -167,7 +156,7 @@ def apply_recipe(
     """
     values = hierarchy.summing @ bottom
     made = all_forecasts(values, level=_level(hierarchy), h=h, season_length=season_length)
-    point = _reconcile(_weighted(made, recipe.weights, hierarchy), recipe.missed, hierarchy, recipe.reconciliation)
+    point = _reconcile(_weighted(made, recipe.weights, hierarchy), hierarchy, recipe.reconciliation)
     n_windows = recipe.window_errors.shape[0]
     half = np.random.default_rng([seed, bottom.shape[1]]).standard_normal((n_paths // 2, n_windows))
     weights = np.concatenate([half, -half]) / np.sqrt(n_windows)
@@ -253,8 +242,8 @@ def _weighted(made: Mapping[str, BaseForecast], weights: Weights, hierarchy: Hie
     return combine(made, by_method)
 
 
-def _reconcile(base: BaseForecast, missed: FloatArray | None, hierarchy: Hierarchy, method: Method) -> FloatArray:
-    reconciled: FloatArray = projection(hierarchy, base.residuals, method=method, missed=missed) @ base.mean
+def _reconcile(base: BaseForecast, hierarchy: Hierarchy, method: Method) -> FloatArray:
+    reconciled: FloatArray = projection(hierarchy, base.residuals, method=method) @ base.mean
     return reconciled
 
 
