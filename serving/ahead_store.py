@@ -34,6 +34,8 @@ _CODEC = "lz4_raw"
 """Half the bytes in two microseconds; zlib takes twelve times as long for a third fewer."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SIZES = struct.Struct(">III")
+_BROKEN = (ValueError, KeyError, TypeError, OSError, struct.error)
+"""What unpacking bytes that nobody packed may raise."""
 _FIND = "SELECT maker, version, body FROM scores WHERE key = ?"
 
 
@@ -71,7 +73,10 @@ class AheadReader:
             # Whatever ails the file, the score can be made.
             self._threads.connection = None
             return None
-        return None if found is None else _unpacked(key, champion, *found)
+        try:
+            return None if found is None else _unpacked(key, champion, *found)
+        except _BROKEN:
+            return None
 
     def _connection(self) -> sqlite3.Connection | None:
         known: sqlite3.Connection | None = getattr(self._threads, "connection", None)

@@ -215,6 +215,15 @@ def test_without_a_file_or_with_a_broken_one_scores_are_computed(
     writer.close()
 
 
+@pytest.mark.parametrize("body", [b"", b"short", bytes(200), b"\xff" * 300])
+def test_a_score_whose_bytes_are_broken_is_computed(served: Stand, ahead: Ahead, tmp_path: Path, body: bytes) -> None:
+    sweep(ahead)
+    with sqlite3.connect(tmp_path / "ahead.db") as connection:
+        connection.execute("UPDATE scores SET body = ? WHERE key = 'champion/lead/a'", [body])
+    assert ask(served, "a")["is_cached"] is False
+    assert ask(served, "b")["is_cached"] is True
+
+
 def test_a_new_writer_forgets_what_another_code_may_have_made(served: Stand, ahead: Ahead, tmp_path: Path) -> None:
     sweep(ahead)
     AheadWriter(tmp_path / "ahead.db").close()
