@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
-import os
 import sqlite3
 import sys
 
 from common.errors import SalienceError, UnavailableError
 from common.locks import exclusive
-from common.logs import configure_logging
 from common.settings import Settings
-from common.telemetry import disable_telemetry
 from common.workspace import Workspace
 from serving.ahead_store import ahead_file
-from serving.beside import ProcessBeside, SoleProcess, stopped_with
+from serving.beside import ProcessBeside, SoleProcess, begin
 
 _NICE = 10
 
@@ -36,14 +32,7 @@ def ahead_process(settings: Settings, workspace: Workspace) -> SoleProcess:
 
 def main() -> None:
     """Entry point: score ahead for the workspace that the settings name, until told to end."""
-    parser = argparse.ArgumentParser(prog="serving.ahead_runner", description=__doc__)
-    parser.add_argument("--parent", type=int, required=True)
-    stop = stopped_with(parser.parse_args().parent)
-    disable_telemetry()
-    settings = Settings()
-    configure_logging(settings.log_level)
-    os.nice(_NICE)
-    workspace = Workspace.of(settings)
+    settings, workspace, stop = begin("serving.ahead_runner", __doc__, nice=_NICE)
     file = ahead_file(workspace)
     try:
         with exclusive(file.with_suffix(".lock"), what="scores made ahead", wait_seconds=0):

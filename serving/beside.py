@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import signal
@@ -13,7 +14,9 @@ from pathlib import Path
 
 from common.errors import UnavailableError
 from common.locks import exclusive
+from common.logs import configure_logging
 from common.settings import Settings
+from common.telemetry import disable_telemetry
 from common.workspace import Workspace
 
 _STOP_SECONDS = 10.0
@@ -121,7 +124,28 @@ class SoleProcess:
         self._beside.stop()
 
 
-def stopped_with(parent: int) -> threading.Event:
+def begin(module: str, about: str | None, *, nice: int) -> tuple[Settings, Workspace, threading.Event]:
+    """What every such process does first: settings and log as the one that started it, and it gives way to others.
+
+    Args:
+        module: Its name.
+        about: What it does.
+        nice: By how much it gives way.
+
+    Returns:
+        Settings, workspace, and an event that is set when it is to end: see `_stopped_with`.
+    """
+    parser = argparse.ArgumentParser(prog=module, description=about)
+    parser.add_argument("--parent", type=int, required=True)
+    stop = _stopped_with(parser.parse_args().parent)
+    disable_telemetry()
+    settings = Settings()
+    configure_logging(settings.log_level)
+    os.nice(nice)
+    return settings, Workspace.of(settings), stop
+
+
+def _stopped_with(parent: int) -> threading.Event:
     """An event that is set on SIGTERM or Ctrl-C, and when the process that started this one is gone."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

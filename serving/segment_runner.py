@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
-import os
 import threading
 from pathlib import Path
 
 from common.errors import UnavailableError
 from common.locks import exclusive
-from common.logs import configure_logging
 from common.settings import Settings
-from common.telemetry import disable_telemetry
 from common.workspace import Workspace
-from serving.beside import ProcessBeside, SoleProcess, stopped_with
+from serving.beside import ProcessBeside, SoleProcess, begin
 from serving.log_segments import left_spools, turn_into_segment
 
 EVERY_SECONDS = 1.0
@@ -58,14 +54,8 @@ def make_segments(folder: Path, stop: threading.Event) -> None:
 
 def main() -> None:
     """Entry point: make segments for the workspace that the settings name, until told to end."""
-    parser = argparse.ArgumentParser(prog="serving.segment_runner", description=__doc__)
-    parser.add_argument("--parent", type=int, required=True)
-    stop = stopped_with(parser.parse_args().parent)
-    disable_telemetry()
-    settings = Settings()
-    configure_logging(settings.log_level)
-    os.nice(_NICE)
-    folder = Workspace.of(settings).root / "predictions"
+    _, workspace, stop = begin("serving.segment_runner", __doc__, nice=_NICE)
+    folder = workspace.root / "predictions"
     try:
         with exclusive(folder / _LOCK, what="the prediction log's segments", wait_seconds=0):
             make_segments(folder, stop)

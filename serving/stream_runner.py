@@ -6,15 +6,10 @@ the libraries that compute them (DuckDB, Ibis, Delta): a request waited for the 
 
 from __future__ import annotations
 
-import argparse
-import os
-
-from common.logs import configure_logging
 from common.settings import Settings
-from common.telemetry import disable_telemetry
 from common.workspace import Workspace
 from features.stream_door import worker_lock
-from serving.beside import ProcessBeside, SoleProcess, stopped_with
+from serving.beside import ProcessBeside, SoleProcess, begin
 
 _NICE = 5
 
@@ -32,14 +27,7 @@ def stream_process(settings: Settings, workspace: Workspace) -> SoleProcess:
 
 def main() -> None:
     """Entry point: work on the stream of the workspace that the settings name."""
-    parser = argparse.ArgumentParser(prog="serving.stream_runner", description=__doc__)
-    parser.add_argument("--parent", type=int, required=True)
-    stop = stopped_with(parser.parse_args().parent)
-    disable_telemetry()
-    settings = Settings()
-    configure_logging(settings.log_level)
-    os.nice(_NICE)
-    workspace = Workspace.of(settings)
+    settings, workspace, stop = begin("serving.stream_runner", __doc__, nice=_NICE)
     from features.repository import FeatureRepository
     from features.streaming import StreamUpdater
     from warehouse.store import Warehouse
