@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from training.calibration import choose_calibration
 from training.encoding import encode_columns
 from training.evaluation import evaluate
-from training.fit_rows import cross_fitted, fit_rows
+from training.fit_rows import cross_fitted, fit_rows, is_first_row
 from training.frame import Frame, Partition, fit_entries
 from training.naive import naive_answers
 from training.results import Metric
@@ -101,6 +101,8 @@ def _window(
     later = np.flatnonzero(~np.isnan(label) & (frame.as_of >= instant(cutoff)) & (frame.as_of < instant(end)))
     if _fewest(known[past]) < MIN_TRAIN_OUTCOMES or _fewest(label[later]) < MIN_TEST_OUTCOMES:
         return None
+    is_first = np.zeros(frame.rows, dtype=bool)
+    is_first[past] = is_first_row(frame.entity[past], frame.as_of[past])
     past = _part(past, seed=seed)
     past = past[np.argsort(frame.as_of[past], kind="stable")]
     entries = fit_entries(frame, past, known[past])
@@ -108,7 +110,7 @@ def _window(
         encode_columns({entry.name: frame.columns[entry.name][rows] for entry in entries}, entries)
         for rows in (past, later)
     )
-    data = fit_rows(matrix, known[past], entries, when=frame.as_of[past])
+    data = fit_rows(matrix, known[past], entries, when=frame.as_of[past], is_first=is_first[past])
     margin = cross_fitted(winner, data, entity=frame.entity[past], folds=_FOLDS, threads=threads, seed=seed)
     calibration, _ = choose_calibration(margin, known[past])
     model = winner.fit(data, threads=threads, seed=seed)

@@ -25,6 +25,8 @@ LIBRARY = "blend"
 MODEL_FILE = "blend.json"
 # A blend costs the sum of its parts at every score: it has to earn that on later rows, by this share of the log-loss.
 _PARSIMONY = 0.002
+# Where the parts stand together from the beginning, so much better one of them alone has to be.
+_CLEARLY = 0.005
 _LEAST_WEIGHT = 0.05
 _RIDGE = 1e-3
 _MIN_OUTCOMES = 50
@@ -86,7 +88,9 @@ def fit_weights(margins: Matrix, label: Matrix) -> tuple[tuple[float, ...], floa
     return tuple(kept.tolist()), shift
 
 
-def choose_blend(margins: Matrix, label: Matrix, *, best: int) -> tuple[tuple[float, ...], float] | None:
+def choose_blend(
+    margins: Matrix, label: Matrix, *, best: int, together: bool = False
+) -> tuple[tuple[float, ...], float] | None:
     """Weights and shift of a blend, or None where the best part alone does as well on later rows.
 
     Equal weights, and weights fitted on the older half of the rows, are judged on the newer half against the best
@@ -96,12 +100,14 @@ def choose_blend(margins: Matrix, label: Matrix, *, best: int) -> tuple[tuple[fl
         margins: Log-odds of each kind on later rows that it had not seen, oldest first, shape (n_rows, n_parts).
         label: 0 or 1 per row.
         best: Position of the part that has won the study.
+        together: Whether equal weights stand unless the best part alone does clearly better, and not the other way
+            round: it was chosen on these very rows, so it looks better here than it is (docs/adr/0044).
     """
     half = len(label) // 2
     outcomes = [min(part.sum(), (1 - part).sum()) for part in (label[:half], label[half:])]
-    if margins.shape[1] < 2 or min(outcomes) < _MIN_OUTCOMES:
-        return None
     equal = tuple(1.0 / margins.shape[1] for _ in range(margins.shape[1]))
+    if margins.shape[1] < 2 or min(outcomes) < _MIN_OUTCOMES:
+        return (equal, 0.0) if together and margins.shape[1] > 1 else None
     losses = [
         _loss(margins[half:] @ np.array(weights), label[half:])
         for weights in (equal, fit_weights(margins[:half], label[:half])[0])
@@ -110,7 +116,7 @@ def choose_blend(margins: Matrix, label: Matrix, *, best: int) -> tuple[tuple[fl
     slope, _ = fit_weights(margins[:half, [best]], label[:half])
     alone = min(_loss(margins[half:, best] * factor, label[half:]) for factor in (1.0, slope[0]))
     if min(losses) >= alone * (1.0 - _PARSIMONY):
-        return None
+        return (equal, 0.0) if together and alone >= losses[0] * (1.0 - _CLEARLY) else None
     if losses[0] <= losses[1]:
         return equal, 0.0
     weights, shift = fit_weights(margins, label)

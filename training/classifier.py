@@ -15,7 +15,7 @@ from training.backtest import N_WINDOWS, BacktestWindow, backtest
 from training.calibration import Calibration, choose_calibration
 from training.encoding import encode_columns
 from training.evaluation import evaluate
-from training.fit_rows import cross_fitted, fit_rows, rows_of
+from training.fit_rows import cross_fitted, fit_rows, is_first_row, rows_of
 from training.frame import Frame, Partition, fingerprint, fit_entries
 from training.manifest import FeatureEntry
 from training.models import Model
@@ -148,7 +148,7 @@ def develop(
     if own is not None:
         study, model, margin = own.fit(entries, matrix)
     else:
-        every = fit_rows(matrix, label, entries, when=times)
+        every = fit_rows(matrix, label, entries, when=times, is_first=is_first_row(past_entity, times))
         origins = [rows_of(every, piece.train, judge=piece.judge) for piece in slices.origins]
         study = settled or run_study(
             origins,
@@ -161,7 +161,7 @@ def develop(
             time_budget_minutes=time_budget_minutes,
             progress=progress,
         )
-        winner = choose_winner(study, origins, threads=threads, seed=seed)
+        winner = choose_winner(study, origins, threads=threads, seed=seed, together=True)
         model = winner.fit(every, threads=threads, seed=seed)
         margin = cross_fitted(winner, every, entity=past_entity, threads=threads, seed=seed)
     windows = (

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from training.capacity import first_rows
 from training.manifest import FeatureEntry
 from training.models import FitData
 from training.splits import Entities, entity_folds
@@ -18,10 +19,17 @@ from training.winner import Winner
 Vector = NDArray[np.float64]
 
 FOLDS = 3
+FIRST_COUNTS = 3.0
+"""How many times as much as a later one an entity's first row counts (docs/adr/0044)."""
 
 
 def fit_rows(
-    matrix: Vector, label: Vector, entries: Sequence[FeatureEntry], *, when: NDArray[np.datetime64]
+    matrix: Vector,
+    label: Vector,
+    entries: Sequence[FeatureEntry],
+    *,
+    when: NDArray[np.datetime64],
+    is_first: NDArray[np.bool_] | None = None,
 ) -> FitData:
     """All rows to fit on.
 
@@ -30,6 +38,7 @@ def fit_rows(
         label: 0 or 1 per row.
         entries: What the columns are.
         when: Moment of each row.
+        is_first: Which rows count `FIRST_COUNTS` times; None: all rows count alike.
     """
     return FitData(
         matrix=matrix,
@@ -38,7 +47,23 @@ def fit_rows(
         monotone=[entry.direction for entry in entries],
         drifting=drifting_columns(matrix, when),
         age_days=(when.max() - when) / np.timedelta64(1, "D"),
+        weight=None if is_first is None else _counted(is_first),
     )
+
+
+def is_first_row(entity: Entities, when: NDArray[np.datetime64]) -> NDArray[np.bool_]:
+    """Which rows are the first of their entity."""
+    found = np.zeros(len(when), dtype=bool)
+    found[first_rows(entity, when)] = True
+    return found
+
+
+def _counted(is_first: NDArray[np.bool_]) -> Vector | None:
+    """Weights with a mean of 1; None where all rows count alike."""
+    if is_first.all() or not is_first.any():
+        return None
+    weight = np.where(is_first, FIRST_COUNTS, 1.0)
+    return np.asarray(weight / weight.mean(), dtype=np.float64)
 
 
 def rows_of(data: FitData, rows: NDArray[np.int64], *, judge: NDArray[np.int64] | None = None) -> FitData:
@@ -49,6 +74,7 @@ def rows_of(data: FitData, rows: NDArray[np.int64], *, judge: NDArray[np.int64] 
         matrix=data.matrix[rows],
         label=data.label[rows],
         age_days=None if ages is None or not len(ages) else ages - ages.min(),
+        weight=None if data.weight is None else data.weight[rows],
         stop_matrix=None if judge is None else data.matrix[judge],
         stop_label=None if judge is None else data.label[judge],
     )

@@ -57,7 +57,7 @@ class FitData:
         monotone: -1, 0 or 1 per column.
         drifting: Positions of columns whose values move with the calendar; a candidate may leave them out.
         age_days: Age of each row, 0 for the newest; a candidate may let old rows count for less.
-        weight: How much each row counts; None: all alike.
+        weight: How much each row counts, 1 on average; None: all alike.
     """
 
     matrix: Matrix

@@ -20,7 +20,7 @@ from training.trees import OnRound, fit_trees
 
 Kind = Literal["lightgbm", "xgboost", "linear"]
 KINDS: tuple[Kind, ...] = ("lightgbm", "linear", "xgboost")
-SEARCH_VERSION = 4
+SEARCH_VERSION = 5
 """Part of a study's name: trials of another search cannot be continued."""
 
 MAX_ROUNDS = 400
@@ -160,7 +160,7 @@ def fit_candidate(
 
 
 def fading(data: FitData, memory: float | None) -> FitData:
-    """The rows with weights that fall by half after each half-life, their mean 1.
+    """The rows with weights that fall by half after each half-life, on top of those they have, their mean 1.
 
     Args:
         data: Rows with their ages.
@@ -169,6 +169,8 @@ def fading(data: FitData, memory: float | None) -> FitData:
     if not memory or data.age_days is None or not len(data.age_days) or data.age_days.max() <= 0:
         return data
     weight = 0.5 ** (data.age_days / (memory * data.age_days.max()))
+    if data.weight is not None:
+        weight = weight * data.weight
     return replace(data, weight=weight / weight.mean())
 
 

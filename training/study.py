@@ -201,6 +201,7 @@ def _part(data: FitData, *, seed: int) -> FitData:
         matrix=data.matrix[train],
         label=data.label[train],
         age_days=None if data.age_days is None else data.age_days[train],
+        weight=None if data.weight is None else data.weight[train],
         stop_matrix=stop_matrix,
         stop_label=stop_label[stop],
     )

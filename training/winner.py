@@ -81,7 +81,9 @@ def _fit(part: Candidate, make_rows: Callable[[], FitData], seed: int, threads: 
     return fit_candidate(part.kind, part.params, make_rows(), rounds=part.rounds, threads=threads, seed=seed)
 
 
-def choose_winner(study: StudyResult, slices: Sequence[FitData], *, threads: int, seed: int) -> Winner:
+def choose_winner(
+    study: StudyResult, slices: Sequence[FitData], *, threads: int, seed: int, together: bool = False
+) -> Winner:
     """The study's best, or a blend of the best of each kind where it does better on later rows.
 
     Args:
@@ -89,12 +91,13 @@ def choose_winner(study: StudyResult, slices: Sequence[FitData], *, threads: int
         slices: The slices that judged it, newest first.
         threads: Threads of a fit.
         seed: Seed of every fit.
+        together: Whether the kinds stand in equal parts unless one alone does clearly better.
     """
     # A record from before the kinds were kept apart names the winner alone.
     candidates = study.best_of or (
         Candidate(kind=study.library, params=study.params, rounds=study.rounds, log_loss=study.log_loss),
     )
-    chosen = _blend(candidates, slices, threads=threads, seed=seed)
+    chosen = _blend(candidates, slices, together=together, threads=threads, seed=seed)
     weights, shift = chosen if chosen is not None else ((1.0, *(0.0 for _ in candidates[1:])), 0.0)
     kept = [(candidate, w) for candidate, w in zip(candidates, weights, strict=True) if w > 0]
     parts = tuple(_with_rounds(candidate, slices, threads=threads, seed=seed) for candidate, _ in kept)
@@ -119,7 +122,7 @@ def with_regression(winner: Winner, slices: Sequence[FitData], *, threads: int, 
 
 
 def _blend(
-    candidates: Sequence[Candidate], slices: Sequence[FitData], *, threads: int, seed: int
+    candidates: Sequence[Candidate], slices: Sequence[FitData], *, together: bool, threads: int, seed: int
 ) -> tuple[tuple[float, ...], float] | None:
     if len(candidates) < 2:
         return None
@@ -129,7 +132,7 @@ def _blend(
     count = len(candidates)
     table = [np.column_stack(margins[at : at + count]) for at in range(0, len(margins), count)]
     labels = [data.stop_label for data in judged if data.stop_label is not None]
-    return choose_blend(np.concatenate(table), np.concatenate(labels), best=0)
+    return choose_blend(np.concatenate(table), np.concatenate(labels), best=0, together=together)
 
 
 def _later_margin(candidate: Candidate, data: FitData, seed: int, threads: int) -> Vector:
@@ -146,8 +149,8 @@ def _sampled(data: FitData, *, seed: int) -> FitData:
     if len(data.label) <= TRIAL_ROWS:
         return bare
     chosen = np.sort(np.random.default_rng(seed).choice(len(data.label), TRIAL_ROWS, replace=False))
-    age_days = None if data.age_days is None else data.age_days[chosen]
-    return replace(bare, matrix=data.matrix[chosen], label=data.label[chosen], age_days=age_days)
+    age_days, weight = (None if each is None else each[chosen] for each in (data.age_days, data.weight))
+    return replace(bare, matrix=data.matrix[chosen], label=data.label[chosen], age_days=age_days, weight=weight)
 
 
 def _with_rounds(candidate: Candidate, slices: Sequence[FitData], *, threads: int, seed: int) -> Candidate:

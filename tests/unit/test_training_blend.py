@@ -88,3 +88,17 @@ def test_a_slope_that_one_part_could_have_had_alone_is_no_reason_to_blend() -> N
 def test_too_few_outcomes_leave_the_best_alone() -> None:
     known = GENERATOR.normal(size=(150, 2))
     assert choose_blend(known, outcomes(known.sum(axis=1) - 2), best=0) is None
+
+
+def test_parts_that_stand_together_stay_so_unless_one_alone_is_clearly_better() -> None:
+    known = GENERATOR.normal(size=6_000)
+    copies = np.column_stack([known, known + GENERATOR.normal(0, 0.05, 6_000)])
+    assert choose_blend(copies, outcomes(known), best=0, together=True) == ((0.5, 0.5), 0.0)
+    with_noise = np.column_stack([known, GENERATOR.normal(0, 2.0, 6_000)])
+    assert choose_blend(with_noise, outcomes(known), best=0, together=True) is None
+
+
+def test_with_few_outcomes_parts_that_stand_together_stay_so() -> None:
+    known = GENERATOR.normal(size=(150, 2))
+    assert choose_blend(known, outcomes(known.sum(axis=1) - 2), best=0, together=True) == ((0.5, 0.5), 0.0)
+    assert choose_blend(known[:, :1], outcomes(known[:, 0]), best=0, together=True) is None
