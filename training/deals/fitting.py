@@ -90,7 +90,7 @@ def fit_competing_risks(snapshots: Snapshots, search: Search) -> Fitted:
     for name, piece in pieces.items():
         origins = piece.origins()
         studies[name] = _study(origins, search, name=name)
-        winners[name] = choose_winner(studies[name], origins, **options)
+        winners[name] = choose_winner(studies[name], origins, threads=search.threads, seed=search.seed)
         if name == _STEADIED:
             winners[name] = with_regression(winners[name], origins, **options)
     lessons = pieces
