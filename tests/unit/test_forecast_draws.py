@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from training.forecast.draws import Gathered, Layout, draw_deals, lognormal
+from training.forecast.draws import Gathered, Layout, draw_deals, draw_shocks, lognormal
+from training.forecast.drift import track_counts
 from training.forecast.parts import _stretch
 
 LAYOUT = Layout(rep_ids=("a", "b", "unassigned"), months=(0, 1, 2, 3), month=1, n_paths=4_000, key=(7, 1))
@@ -62,6 +67,29 @@ def test_shared_luck_keeps_the_mean_and_widens_the_sum() -> None:
     alone, together = drawn(chances).sum(axis=(1, 2)), drawn(chances, by_month=shared).sum(axis=(1, 2))
     assert together.mean() == pytest.approx(alone.mean(), rel=0.03)
     assert together.std() > 1.8 * alone.std()
+
+
+def test_renewals_are_spared_when_the_times_change() -> None:
+    # A level that is known and does not wander.
+    still = replace(track_counts(np.full(24, 1e6), np.full(24, 1e6)), drift_sd=0.0)
+    flow = SimpleNamespace(draw=lambda rng, *, weights, turns: (np.ones(turns.shape), np.ones(turns.shape)))
+    learned: Any = SimpleNamespace(
+        more_sd=0.0,
+        turn_chance=1.0,
+        flow=flow,
+        worth_by_stage=lambda: np.ones(1),
+        wins=still,
+        new_wins=still,
+        amounts=still,
+        renewals=SimpleNamespace(level=still),
+        new_business=SimpleNamespace(volume=SimpleNamespace(level=still)),
+        rep_factors=SimpleNamespace(remaining=np.zeros(3)),
+    )
+    shocks = draw_shocks(LAYOUT, learned)
+    assert shocks.renewals.std() < 0.05
+    assert shocks.wins[:, 1:].std() > 0.2
+    none = draw_shocks(LAYOUT, SimpleNamespace(**{**vars(learned), "turn_chance": 0.0}))  # type: ignore[arg-type]
+    assert none.wins.std() < 0.05
 
 
 def test_one_reps_luck_leaves_the_others_alone() -> None:

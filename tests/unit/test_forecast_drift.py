@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from training.forecast.drift import (
+    chance_of_turn,
     draw_turns,
     neutral_level,
     told_of_wandering,
@@ -67,6 +68,14 @@ def test_levels_jump_in_the_same_months_of_a_path_or_not_at_all() -> None:
     assert not (far[0] & is_steady).any()
     # Independent jumps would coincide in the square of their share.
     assert (far[0] & far[1]).mean() > 2 * far[0].mean() * far[1].mean()
+
+
+def test_who_has_seen_more_months_without_a_change_expects_fewer() -> None:
+    assert chance_of_turn(months=0, turns=0) == pytest.approx(1 / 40)
+    assert chance_of_turn(months=60, turns=0) == pytest.approx(1 / 100)
+    assert chance_of_turn(months=60, turns=1) == pytest.approx(2 / 100)
+    drawn = draw_turns(np.random.default_rng(5), n_paths=4_000, h=10, chance=0.01)
+    assert drawn.mean() == pytest.approx(0.01, abs=0.002)
 
 
 def test_what_other_levels_tell_of_wandering_is_taken_along() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,7 +25,7 @@ def flow(*, advance: float = 1.0, lose: float = 1.0) -> Flow:
 
 def test_at_the_usual_levels_wins_are_as_learned() -> None:
     assert flow().ratios() == pytest.approx(np.ones((2, 19)), abs=0.01)
-    assert flow().entry_ratios() == pytest.approx(np.ones(19), abs=0.01)
+    assert flow().entry_ratios() == pytest.approx(np.ones((12, 19)), abs=0.01)
 
 
 def test_slower_moves_take_more_from_wins_that_need_more_of_them() -> None:
@@ -41,6 +43,72 @@ def test_more_losses_take_from_later_wins_only() -> None:
     assert ratios[1, 0] == pytest.approx(1.0, abs=0.01)
     assert ratios[1, 3] < 0.9
     assert (np.diff(ratios[1, :6]) < 0).all()
+
+
+JANUARY, PACE = 2026 * 12, np.ones((2, 12))
+PACE[0, 0] = 0.7
+"""Moves ahead are slow in January."""
+
+
+def paced(*, month: int) -> Flow:
+    level = at(1.0)
+    return Flow(
+        stages=("Demo", "Proposal"),
+        moves=MOVES,
+        entry=np.array([0.9, 0.1]),
+        advance=level,
+        lose=level,
+        month=month,
+        pace=PACE,
+    )
+
+
+def test_a_slow_month_costs_wins_that_need_more_moves_more_and_leaves_some_for_later() -> None:
+    january = paced(month=JANUARY).ratios()
+    assert january[1, 0] < 1.0
+    assert january[0, 0] < january[1, 0]
+    # Who was not won in January is still there in spring.
+    assert january[1, 2] > 1.02
+    assert paced(month=JANUARY + 1).ratios()[:, :2] == pytest.approx(np.ones((2, 2)), abs=0.02)
+
+
+def test_of_open_deals_the_season_takes_what_the_months_place_in_its_quarter_does_not_tell() -> None:
+    # January's slowness is shared out: three quarters of the log beside the other first months of quarters.
+    assert paced(month=JANUARY).ratios()[1, 0] == pytest.approx(0.7**0.75, abs=0.01)
+    assert paced(month=JANUARY + 3).ratios()[1, 0] == pytest.approx(0.7**-0.25, abs=0.01)
+
+
+def test_of_new_deals_the_season_is_told_by_the_month_they_come_in() -> None:
+    found = paced(month=JANUARY).entry_season()
+    assert found.shape == (12, 19)
+    assert found[0, 0] < 0.7
+    # Of December's deals those won at once meet no January.
+    assert found[11, 0] == pytest.approx(1.0, abs=0.01)
+    assert found[11, 1] < 0.9
+    assert paced(month=JANUARY).entry_ratios() == pytest.approx(found, rel=0.02)
+
+
+def test_the_season_of_snapshots_is_that_of_their_months() -> None:
+    flow = paced(month=JANUARY)
+    stages, month = pd.Series(["Proposal", "Proposal", "Unheard of"]), np.array([JANUARY, JANUARY + 6, JANUARY])
+    found = flow.season(stages, month, lags=3)
+    assert found.shape == (3, 3)
+    assert found[0] == pytest.approx(flow.ratios()[1, :3], rel=0.02)
+    assert found[1, 0] > found[0, 0]
+    assert found[2].tolist() == [1.0] * 3
+
+
+def test_the_pace_of_moves_is_learned_and_the_level_is_surer_for_it() -> None:
+    rows = pd.concat([snapshots(25, 20, 4)])
+    moved = count_moves(rows, rows.iloc[:0], month=24, elapsed=0.0)
+    season = np.where(np.arange(24) % 12 < 6, 0.7, 1.3)
+    hoped = np.full(24, 400.0)
+    found = replace(moved, ahead=(hoped * season, hoped), lost=(hoped, hoped), whole=24, first=JANUARY).flow()
+    assert found.pace[0, 0] == pytest.approx(0.7 / np.sqrt(0.7 * 1.3), abs=0.02)
+    assert found.pace[1] == pytest.approx(np.ones(12))
+    # Half a year's slowness is no news: the level stays where it was.
+    assert found.advance.mean == pytest.approx(np.sqrt(0.7 * 1.3), abs=0.04)
+    assert found.month == JANUARY + 24
 
 
 def test_a_stage_never_seen_is_left_alone() -> None:

@@ -31,11 +31,26 @@ def test_of_the_month_that_has_begun_only_the_rest_is_new() -> None:
     rates[:2] = [0.1, 0.2]
     learned = NewBusiness(
         volume=Volume(mean=np.array([100.0, 100.0]), spread=0.0, method="mean", errors={}),
-        wins_by_lag=rates,
+        wins_by_lag=np.tile(rates, (12, 1)),
         amounts=np.ones(1),
         shares=np.ones(1),
     )
     assert learned.wins(elapsed=0.75) == pytest.approx([2.5, 5.0 + 10.0])
+
+
+def test_wins_follow_the_season_of_the_month_that_their_deals_came_in() -> None:
+    rates = np.zeros((12, MAX_LAG + 1))
+    rates[:, 1] = 0.2
+    rates[0, 1] = 0.1
+    learned = NewBusiness(
+        volume=Volume(mean=np.full(4, 100.0), spread=0.0, method="mean", errors={}),
+        wins_by_lag=rates,
+        amounts=np.ones(1),
+        shares=np.ones(1),
+        month=2025 * 12 + 11,
+    )
+    # From December on: January's deals are won in February, half as many.
+    assert learned.wins(elapsed=0.0) == pytest.approx([0.0, 20.0, 10.0, 20.0])
 
 
 def test_wins_pile_up_where_a_quarter_ends_as_far_as_enough_of_them_say_so() -> None:
@@ -60,6 +75,14 @@ def test_places_in_the_quarter_change_nothing_in_sum_and_need_a_year() -> None:
 def test_a_steady_volume_is_continued() -> None:
     counts = np.random.default_rng(3).poisson(100, 30).astype(float)
     assert forecast_volume(counts, h=6, season_length=12).mean == pytest.approx(np.full(6, 100), abs=12)
+
+
+def test_a_volume_has_the_season_of_its_months_and_grows() -> None:
+    season = np.where(np.arange(12) % 3 == 1, 1.3, 0.85)
+    months = np.arange(36 + 6)
+    mean = 1_000.0 * season[months % 12] * 1.1 ** (months / 12)
+    found = forecast_volume(np.round(mean[:36]), h=6, season_length=12).mean
+    assert found == pytest.approx(mean[36:], rel=0.04)
 
 
 def test_a_volume_with_hardly_any_history_is_its_mean() -> None:

@@ -23,6 +23,7 @@ from training.forecast.new_business import (
     rep_shares,
 )
 from training.forecast.origin_model import CHECKED_LAGS
+from training.forecast.pace import YEAR, learn_pace
 from training.forecast.periods import month_number, month_numbers
 from training.forecast.renewals import Renewals, learn_renewals
 from training.forecast.succession import heirs
@@ -123,17 +124,20 @@ def learn_created(
     revenue = recent["booked_usd"].groupby(owner).sum()
     by_lag = learn_wins_by_lag(opened.counts[-_TRACKED_MONTHS:], won[-_TRACKED_MONTHS:])
     told = told_of_wandering(flow.advance, flow.lose)
-    happened, hoped = _new_wins(opened.counts, won, by_lag, flow)
+    seasonal = _seasonal(opened, won, by_lag, flow)
+    happened, hoped = _new_wins(opened, won, by_lag * seasonal, flow, lags=range(CHECKED_LAGS))
+    happened, hoped = happened[-_TRACKED_MONTHS:], hoped[-_TRACKED_MONTHS:]
     newest = month - len(hoped)
     by_place = learn_places(happened, hoped, first=newest)
     learned = NewBusiness(
         volume=forecast_volume(
             opened.counts, h=_AHEAD_MONTHS, season_length=season_length, first=first, wandering=told, turned=turned
         ),
-        wins_by_lag=by_lag * flow.entry_ratios(),
+        wins_by_lag=by_lag * seasonal * flow.entry_ratios() / flow.entry_season(),
         amounts=recent["booked_usd"].to_numpy(dtype=np.float64),
         shares=rep_shares(revenue, reps, at=moment),
         by_place=by_place,
+        month=month,
     )
     hoped = hoped * by_place[(newest + np.arange(len(hoped))) % QUARTER_MONTHS]
     return learned, track_counts(happened, hoped, wandering=told, turned=turned)
@@ -155,20 +159,44 @@ def learn_due(
     return replace(learned, due=learned.due.assign(rep_id=owner.map(takes_over).fillna(owner)))
 
 
+def _seasonal(opened: Opened, won: FloatArray, wins_by_lag: FloatArray, flow: Flow) -> FloatArray:
+    """Factors on wins by lag by the month of the year in which deals were first known, shape (12, MAX_LAG + 1).
+
+    The pace of moves says most of it. What is beyond, by the calendar quarter of the win, is learned from deals won
+    soon, and by itself from those won a little later: what a slow quarter leaves undone is done in the next.
+    """
+    found = flow.entry_season()
+    month = (np.arange(YEAR)[:, None] + np.arange(found.shape[1])) % YEAR
+    for lags in (range(CHECKED_LAGS), range(CHECKED_LAGS, 2 * CHECKED_LAGS)):
+        happened, hoped = _new_wins(opened, won, wins_by_lag * found, flow, lags=lags)
+        whole = slice(lags.start, None)
+        season = learn_pace(happened[whole], hoped[whole], first=opened.first + lags.start, by_quarter=True)
+        found[:, lags] *= season[month[:, lags]]
+    return found
+
+
 def _new_wins(
-    opened: FloatArray, won: FloatArray, wins_by_lag: FloatArray, flow: Flow
+    opened: Opened, won: FloatArray, wins_by_lag: FloatArray, flow: Flow, *, lags: range
 ) -> tuple[FloatArray, FloatArray]:
-    """Wins of deals at most so many months old as are checked, by month, against what was expected of them."""
-    n_months = len(opened)
+    """Wins by month, of deals that were as many months old, against what was expected of them.
+
+    Args:
+        opened: `count_opened`.
+        won: Wins by month first known and lag.
+        wins_by_lag: Wins per deal by the month of the year in which it was first known, shape (12, MAX_LAG + 1).
+        flow: Moves between stages and their levels.
+        lags: Ages in months.
+    """
+    n_months = len(opened.counts)
     happened, hoped = np.zeros(n_months), np.zeros(n_months)
-    for lag in range(min(CHECKED_LAGS, n_months)):
+    expected = opened.counts[:, None] * wins_by_lag[(opened.first + np.arange(n_months)) % YEAR]
+    for lag in lags[: max(n_months - lags.start, 0)]:
         happened[lag:] += won[: n_months - lag, lag]
-        hoped[lag:] += opened[: n_months - lag] * wins_by_lag[lag]
+        hoped[lag:] += expected[: n_months - lag, lag]
     # What changes for all deals is known sooner from their moves between stages: only what is beyond is tracked here.
     shared = flow.entry_path()[-n_months:]
     hoped[n_months - len(shared) :] *= shared
-    window = slice(max(0, n_months - _TRACKED_MONTHS), None)
-    return happened[window], hoped[window]
+    return happened, hoped
 
 
 def track_amounts(

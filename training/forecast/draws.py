@@ -138,13 +138,15 @@ def draw_shocks(layout: Layout, learned: Learned) -> Shocks:
     rng, n = layout.stream("shocks"), layout.n_paths
     h = max(len(layout.months) - layout.now, 1)
     shared = lognormal(rng, learned.more_sd, (n, 1))
-    turns = draw_turns(rng, n_paths=n, h=h)
+    turns = draw_turns(rng, n_paths=n, h=h, chance=learned.turn_chance)
+    # A contract that was made a year ago comes up whatever is sold today.
+    spared = np.zeros_like(turns)
     known, created = learned.flow.draw(rng, weights=learned.worth_by_stage(), turns=turns)
     return Shocks(
         wins=shared * known * learned.wins.draw(rng, turns=turns),
         new_wins=shared * created * learned.new_wins.draw(rng, turns=turns),
         amounts=learned.amounts.draw(rng, turns=turns),
-        renewals=learned.renewals.level.draw(rng, turns=turns),
+        renewals=learned.renewals.level.draw(rng, turns=spared),
         volume=learned.new_business.volume.level.draw(rng, turns=turns),
         rep=lognormal(rng, np.sqrt(np.log1p(learned.rep_factors.remaining)), (n, layout.shape[0])),
     )

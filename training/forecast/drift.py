@@ -24,7 +24,8 @@ from training.forecast.metrics import FloatArray
 
 _GRID = np.linspace(np.log(0.2), np.log(3.5), 144)
 _START_SD = 0.1
-_JUMP_CHANCE, _JUMP_SD = 0.025, 0.35
+_PRIOR_TURNS, _PRIOR_MONTHS = 1.0, 40.0
+_JUMP_CHANCE, _JUMP_SD = _PRIOR_TURNS / _PRIOR_MONTHS, 0.35
 _DRIFTS = (0.005, 0.03, 0.06)
 _DISPERSIONS = (0.0, 0.005, 0.02, 0.05)
 _TURN_CHANCE = 0.5
@@ -101,9 +102,24 @@ def neutral_level(sd: float = _START_SD) -> Level:
     return Level(weights=_normal(0.0, max(sd, 0.01)), drift_sd=_DRIFTS[1], months=0)
 
 
-def draw_turns(rng: np.random.Generator, *, n_paths: int, h: int) -> NDArray[np.bool_]:
-    """In which months of each path the times change, for all levels alike: a recession spares none of them."""
-    return np.asarray(rng.random((n_paths, h)) < _JUMP_CHANCE, dtype=bool)
+def chance_of_turn(*, months: int, turns: int) -> float:
+    """Chance that the times change in a month, after so many months with so many changes: Beta(1, 39) before them.
+
+    A company that has seen five years without a change expects fewer than one whose first two years are known.
+    """
+    return (_PRIOR_TURNS + turns) / (_PRIOR_MONTHS + months)
+
+
+def draw_turns(rng: np.random.Generator, *, n_paths: int, h: int, chance: float = _JUMP_CHANCE) -> NDArray[np.bool_]:
+    """In which months of each path the times change, for all levels alike: a recession spares none of them.
+
+    Args:
+        rng: The stream.
+        n_paths: Sample paths.
+        h: Months.
+        chance: Chance of a change in a month (`chance_of_turn`).
+    """
+    return np.asarray(rng.random((n_paths, h)) < chance, dtype=bool)
 
 
 def told_of_wandering(*levels: Level) -> FloatArray:

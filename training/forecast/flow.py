@@ -2,12 +2,13 @@
 
 Wins are few and come late; moves from stage to stage are many and come at once. A change of the times is therefore
 seen first in the moves, and what it does to wins in later months follows from the chain of stages (roll rates). Two
-levels are tracked, on moves ahead and on losses; a move over d stages counts with the level's d-th power.
+levels are tracked, on moves ahead and on losses; a move over d stages counts with the level's d-th power. The season
+of the year is one of the moves, too (`pace`), and goes through the same chain.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from training.forecast.conversion import MAX_LAG
 from training.forecast.drift import Level, track_together
 from training.forecast.metrics import FloatArray, summed_by
+from training.forecast.pace import YEAR, learn_pace, of_quarters
 
 _MOST_RATIO = 3.0
 _PRIOR_ROWS = 20.0
@@ -32,6 +34,8 @@ class Flow:
         entry: Where deals stand when they are first seen, shape (n_stages,).
         advance: Level of moves ahead and wins.
         lose: Level of losses.
+        month: Number of the month of the moment.
+        pace: Factors on moves ahead, and on losses, by month of the year, shape (2, 12).
     """
 
     stages: tuple[str, ...]
@@ -39,24 +43,45 @@ class Flow:
     entry: FloatArray
     advance: Level
     lose: Level
+    month: int = 0
+    pace: FloatArray = field(default_factory=lambda: np.ones((2, YEAR)))
 
     def ratios(self) -> FloatArray:
         """Wins at each lag at the present levels over wins as learned, by stage, shape (n_stages, MAX_LAG + 1)."""
-        advance, lose = (np.full((1, MAX_LAG + 1), level.mean) for level in (self.advance, self.lose))
-        then, usual = self._wins(advance, lose)[0], self._wins(np.ones_like(advance), np.ones_like(lose))[0]
-        return _ratio(then, usual)
+        advance, lose = self._paced(self.month, pace=of_quarters(self.pace))
+        return _ratio(self._wins(self.advance.mean * advance, self.lose.mean * lose)[0], self._usual()[0])
 
     def entry_ratios(self) -> FloatArray:
-        """The same for deals that are first seen, shape (MAX_LAG + 1,)."""
-        advance, lose = (np.full((1, MAX_LAG + 1), level.mean) for level in (self.advance, self.lose))
-        then, usual = self._wins(advance, lose)[0], self._wins(np.ones_like(advance), np.ones_like(lose))[0]
-        return _ratio(self.entry @ then, self.entry @ usual)
+        """The same for deals that are first seen in each month of the year, shape (12, MAX_LAG + 1)."""
+        advance, lose = self._paced(np.arange(YEAR))
+        then = self._wins(self.advance.mean * advance, self.lose.mean * lose)
+        return self._of_entry(then)
+
+    def entry_season(self) -> FloatArray:
+        """`entry_ratios` at the usual levels: what the season alone does, shape (12, MAX_LAG + 1)."""
+        return self._of_entry(self._wins(*self._paced(np.arange(YEAR))))
+
+    def season(self, stages: pd.Series, month: NDArray[np.int64], *, lags: int) -> FloatArray:
+        """Wins at the first lags over those learned that the season alone makes, by each snapshot's stage and month.
+
+        Args:
+            stages: Stages of the snapshots.
+            month: Number of each snapshot's month.
+            lags: How many lags.
+
+        Returns:
+            Shape (n_snapshots, lags); 1 for stages not seen before.
+        """
+        # What was learned of open deals knows the place of a month in its quarter.
+        then = self._wins(*self._paced(np.arange(YEAR), h=lags, pace=of_quarters(self.pace)))
+        table = _ratio(then, np.broadcast_to(self._usual(h=lags), then.shape))
+        table = np.concatenate([table, np.ones((YEAR, 1, lags))], axis=1)
+        return np.asarray(table[month % YEAR, self._places(stages)], dtype=np.float64)
 
     def of_stages(self, stages: pd.Series) -> FloatArray:
         """`ratios` of each deal by its stage, lag -1 first and 1 there; 1 for stages not seen before."""
         table = np.vstack([self.ratios(), np.ones(MAX_LAG + 1)])
-        place = stages.map({name: row for row, name in enumerate(self.stages)}).fillna(len(self.stages))
-        return np.column_stack([np.ones(len(stages)), table[place.to_numpy(dtype=np.int64)]])
+        return np.column_stack([np.ones(len(stages)), table[self._places(stages)]])
 
     def one_month(self, stages: pd.Series, number: np.ndarray) -> FloatArray:
         """Wins of the next month over those learned, by each snapshot's stage and the levels as known in its month.
@@ -67,19 +92,36 @@ class Flow:
         """
         path = self._first_month(self.advance.path, self.lose.path)
         path = np.column_stack([path, np.ones(len(path))])
-        place = stages.map({name: row for row, name in enumerate(self.stages)}).fillna(len(self.stages))
         last = np.minimum(number, len(path) - 1)
-        return np.asarray(path[last, place.to_numpy(dtype=np.int64)], dtype=np.float64)
+        return np.asarray(path[last, self._places(stages)], dtype=np.float64)
 
     def entry_path(self) -> FloatArray:
         """Wins soon after creation over those learned, by the months the levels were tracked over."""
         levels = zip(self.advance.path, self.lose.path, strict=True)
-        usual = (self.entry @ self._wins(np.ones((1, 3)), np.ones((1, 3)))[0]).sum()
+        usual = (self.entry @ self._usual(h=3)[0]).sum()
         then = [(self.entry @ self._wins(np.full((1, 3), a), np.full((1, 3), b))[0]).sum() for a, b in levels]
         return _ratio(np.array(then), np.full(len(then), usual))
 
+    def _places(self, stages: pd.Series) -> NDArray[np.int64]:
+        place = stages.map({name: row for row, name in enumerate(self.stages)}).fillna(len(self.stages))
+        return np.asarray(place, dtype=np.int64)
+
+    def _paced(
+        self, first: int | NDArray[np.int64], h: int = MAX_LAG + 1, *, pace: FloatArray | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """The season's factors on moves ahead and on losses from each of some months on, shape (n, h)."""
+        month = (np.atleast_1d(first)[:, None] + np.arange(h)) % YEAR
+        advance, lose = self.pace if pace is None else pace
+        return advance[month], lose[month]
+
+    def _usual(self, h: int = MAX_LAG + 1) -> FloatArray:
+        return self._wins(np.ones((1, h)), np.ones((1, h)))
+
+    def _of_entry(self, then: FloatArray) -> FloatArray:
+        return _ratio(self.entry @ then, np.broadcast_to(self.entry @ self._usual()[0], (len(then), MAX_LAG + 1)))
+
     def _first_month(self, advance: FloatArray, lose: FloatArray) -> FloatArray:
-        usual = self._wins(np.ones((1, 1)), np.ones((1, 1)))[:, :, 0]
+        usual = self._usual(h=1)[:, :, 0]
         return _ratio(self._wins(advance[:, None], lose[:, None])[:, :, 0], np.repeat(usual, len(advance), axis=0))
 
     def draw(
@@ -95,8 +137,9 @@ class Flow:
         Returns:
             Two arrays of shape (n_paths, h), mean 1 in every month.
         """
-        advance = self.advance.mean * self.advance.draw(rng, turns=turns)
-        lose = self.lose.mean * self.lose.draw(rng, turns=turns)
+        paced = self._paced(self.month, h=turns.shape[1])
+        advance = paced[0] * self.advance.mean * self.advance.draw(rng, turns=turns)
+        lose = paced[1] * self.lose.mean * self.lose.draw(rng, turns=turns)
         wins = self._wins(advance, lose)
         known = np.einsum("s,psm->pm", weights, wins)
         created = np.cumsum(np.einsum("s,psm->pm", self.entry, wins), axis=1)
@@ -135,6 +178,7 @@ class Moved:
         ahead: Moves ahead and wins in each month, oldest first, and how many were to be expected.
         lost: The same of losses.
         whole: How many of these months are over; the month of the moment may follow them.
+        first: Number of the first of these months.
     """
 
     stages: tuple[str, ...]
@@ -143,6 +187,7 @@ class Moved:
     ahead: tuple[FloatArray, FloatArray]
     lost: tuple[FloatArray, FloatArray]
     whole: int
+    first: int = 0
 
     def flow(self, *, turned: int = 0) -> Flow:
         """The flow, its levels tracked up to now.
@@ -151,8 +196,19 @@ class Moved:
             turned: How many of the newest whole months are later than a proven change of the times.
         """
         since = turned + len(self.lost[0]) - self.whole if turned else 0
-        advance, lose = track_together([self.ahead, self.lost], turned=since)
-        return Flow(stages=self.stages, moves=self.moves, entry=self.entry, advance=advance, lose=lose)
+        both, number = (self.ahead, self.lost), self.first + np.arange(len(self.lost[0]))
+        pace = [learn_pace(came[: self.whole], hoped[: self.whole], first=self.first) for came, hoped in both]
+        beside = [(came, hoped * by_month[number % YEAR]) for (came, hoped), by_month in zip(both, pace, strict=True)]
+        advance, lose = track_together(beside, turned=since)
+        return Flow(
+            stages=self.stages,
+            moves=self.moves,
+            entry=self.entry,
+            advance=advance,
+            lose=lose,
+            month=self.first + self.whole,
+            pace=np.array(pace),
+        )
 
 
 def count_moves(snapshots: pd.DataFrame, deals: pd.DataFrame, *, month: int, elapsed: float) -> Moved:
@@ -195,6 +251,7 @@ def count_moves(snapshots: pd.DataFrame, deals: pd.DataFrame, *, month: int, ela
         ahead=beside((then > rows) & (then <= n), forward),
         lost=beside(then == n + 1, moves[:, n + 1]),
         whole=month - first,
+        first=first,
     )
 
 

@@ -20,7 +20,7 @@ from training.forecast.conversion import (
     shift_into_month,
 )
 from training.forecast.created import count_opened, learn_created, learn_due, look_for_turn, track_amounts
-from training.forecast.drift import Level, neutral_level, told_of_wandering
+from training.forecast.drift import Level, chance_of_turn, neutral_level, told_of_wandering
 from training.forecast.flow import Flow, count_moves
 from training.forecast.history import UNASSIGNED, PipelineHistory
 from training.forecast.metrics import FloatArray
@@ -79,6 +79,7 @@ class Learned:
         new_wins: The same of deals not yet created.
         amounts: Level of new deals' amounts.
         turn: Whether the times have changed of late; the levels then may have started anew.
+        turn_chance: Chance that the times change in a month to come.
         asks_model: Whether the deal model speaks for the open deals; `wins` then says how unsure, not how high.
         facts: Further JSON values for the forecast's details.
         notes: Sentences a reader of the forecast should know.
@@ -101,6 +102,7 @@ class Learned:
     new_wins: Level
     amounts: Level
     turn: Turn
+    turn_chance: float
     asks_model: bool
     facts: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -130,7 +132,7 @@ class Learned:
             "new_deals_errors": volume.errors,
             "new_deals_spread": volume.spread,
             "new_deals_per_month": [float(value) for value in volume.mean[:12]],
-            "wins_per_new_deal": float(self.new_business.wins_by_lag.sum()),
+            "wins_per_new_deal": float(self.new_business.wins_by_lag.sum(axis=1).mean()),
             "renewal_term_months": self.renewals.term_months,
             "renewal_rate": self.renewals.rate,
             "season_by_quarter": [float(value) for value in self.season[::3]],
@@ -143,6 +145,7 @@ class Learned:
             "times_have_changed": self.turn.has_come,
             "times_have_changed_by_chance": self.turn.chance,
             "turn": self.turn.details(),
+            "chance_of_change_per_month": self.turn_chance,
             "level_of_new_wins": self.new_wins.mean,
             "level_of_amounts": self.amounts.mean,
             "reps_differ_by": float(np.sqrt(self.rep_factors.variance)),
@@ -183,8 +186,10 @@ def learn_pipeline(
     n_months = len(snapshots["month"].unique())
     has_seasons = n_months >= min(2 * season_length, 24)
     is_plain = outcomes < LEAST_OUTCOMES
-    season = learn_season(snapshots, expected) if has_seasons and not is_plain else np.ones(12)
     number = snapshots["month"].to_numpy(dtype=np.int64)
+    paced = flow.season(snapshots["stage"], number, lags=CHECKED_LAGS)
+    expected[:, 1 : 1 + CHECKED_LAGS] *= paced
+    season = learn_season(snapshots, expected) if has_seasons and not is_plain else np.ones(12)
     expected = apply_rows(expected, season, number)
     in_quarter = np.ones(12) if is_plain else open_places(snapshots, expected)
     expected = apply_rows(expected, in_quarter, number)
@@ -216,6 +221,7 @@ def learn_pipeline(
         new_wins=new_wins,
         amounts=track_amounts(snapshots, month=month, wandering=told, turned=turn.since),
         turn=turn,
+        turn_chance=chance_of_turn(months=len(opened.counts), turns=int(turn.has_come)),
         asks_model=win_probabilities is not None,
         facts={
             "method": "plain" if is_plain else "table" if model is None else "months",

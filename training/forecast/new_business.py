@@ -14,9 +14,9 @@ import pandas as pd
 from training.forecast.conversion import MAX_LAG
 from training.forecast.drift import Level, neutral_level, track_counts
 from training.forecast.metrics import FloatArray
+from training.forecast.pace import YEAR, learn_pace
 from training.forecast.smoothing import smoothed, theta
 
-_YEAR = 12
 _WINDOWS = 6
 _AHEAD = 3
 _LEAST_HISTORY = 6
@@ -53,10 +53,12 @@ class NewBusiness:
 
     Args:
         volume: Deals to become known from the month of the moment on.
-        wins_by_lag: Wins per deal so many months after the month it was first known in, shape (MAX_LAG + 1,).
+        wins_by_lag: Wins per deal so many months after the month it was first known in, by that month of the year,
+            shape (12, MAX_LAG + 1).
         amounts: Booked amounts of recent wins, USD.
         shares: Share of each rep, sums to 1.
         by_place: Factors on wins by the month's place in its quarter, shape (3,): many are closed at a quarter's end.
+        month: Number of the month of the moment.
     """
 
     volume: Volume
@@ -64,6 +66,7 @@ class NewBusiness:
     amounts: FloatArray
     shares: FloatArray
     by_place: FloatArray = field(default_factory=lambda: np.ones(QUARTER_MONTHS))
+    month: int = 0
 
     def wins(self, *, elapsed: float, cycle: float = 1.0) -> FloatArray:
         """Expected wins of each month ahead; of the first month's deals only those after `elapsed` are new.
@@ -75,7 +78,10 @@ class NewBusiness:
         opened = self.volume.mean.copy()
         opened[0] *= 1.0 - elapsed
         h = len(opened)
-        found: FloatArray = np.convolve(opened, _later(self.wins_by_lag, cycle))[:h]
+        found = np.zeros(h)
+        for ahead, count in enumerate(opened):
+            later = _later(self.wins_by_lag[(self.month + ahead) % YEAR], cycle)[: h - ahead]
+            found[ahead : ahead + len(later)] += count * later
         return found
 
 
@@ -147,14 +153,14 @@ def _others(counts: FloatArray, *, h: int, season: int, first: int) -> dict[str,
         "seasonal_naive": np.resize(counts[-season:], h),
         "smoothed": smoothed(plain, h=h) * ahead,
         "theta": theta(plain, h=h) * ahead,
-        "mean_of_half_year": np.full(h, counts[-_YEAR // 2 :].mean()),
+        "mean_of_half_year": np.full(h, counts[-YEAR // 2 :].mean()),
     }
 
 
 def _factors(size: int, counts: FloatArray, *, season: int, first: int) -> FloatArray:
     """The season's factor of each month from the first count's on; 1 where no season is told."""
-    by_month = _season(counts, first) if season == _YEAR else np.ones(_YEAR)
-    return np.asarray(by_month[(first + np.arange(size)) % _YEAR], dtype=np.float64)
+    by_month = learn_pace(counts, np.ones(len(counts)), first=first, trend=True) if season == YEAR else np.ones(YEAR)
+    return np.asarray(by_month[(first + np.arange(size)) % YEAR], dtype=np.float64)
 
 
 def _at_level(
@@ -172,21 +178,6 @@ def _at_level(
     base = float((recent / usual).mean())
     level = track_counts(recent, base * usual, wandering=wandering, turned=turned)
     return base * level.ahead(h) * factor[len(counts) :], level
-
-
-def _season(counts: FloatArray, first: int) -> FloatArray:
-    """Factors by month of the year, one per quarter: the ratio to the centred mean of a year, shrunk by years seen."""
-    weights = np.r_[0.5, np.ones(_YEAR - 1), 0.5] / _YEAR
-    usual = np.maximum(np.convolve(counts, weights, mode="valid"), 1e-9)
-    ratio = counts[_YEAR // 2 : _YEAR // 2 + len(usual)] / usual
-    quarter = (first + _YEAR // 2 + np.arange(len(usual))) % _YEAR // 3
-    found = np.ones(4)
-    for number in range(4):
-        seen = ratio[quarter == number]
-        years = len(seen) / 3
-        if years and seen.mean() > 0:
-            found[number] = seen.mean() ** (years / (years + 1))
-    return np.repeat(found / found.mean(), 3)
 
 
 def learn_wins_by_lag(opened: FloatArray, wins: FloatArray) -> FloatArray:
@@ -215,7 +206,7 @@ def learn_places(happened: FloatArray, hoped: FloatArray, *, first: int) -> Floa
     Returns:
         Shape (3,); so that what was to be expected in sum stays the same.
     """
-    if len(hoped) < _YEAR or hoped.sum() <= 0 or happened.sum() <= 0:
+    if len(hoped) < YEAR or hoped.sum() <= 0 or happened.sum() <= 0:
         return np.ones(QUARTER_MONTHS)
     place = (first + np.arange(len(hoped))) % QUARTER_MONTHS
     came, awaited = (np.bincount(place, weights=values, minlength=QUARTER_MONTHS) for values in (happened, hoped))

@@ -185,7 +185,7 @@ def _wins(layout: Layout, learned: Learned, cycle: FloatArray) -> FloatArray:
     for factor in np.unique(cycle).tolist():
         wins = business.wins(elapsed=learned.elapsed, cycle=factor)[: len(layout.months) - layout.now]
         ahead = layout.month + np.arange(len(wins))
-        wins = wins * learned.season[ahead % 12] * business.by_place[ahead % QUARTER_MONTHS]
+        wins = wins * business.by_place[ahead % QUARTER_MONTHS]
         wins = wins * learned.new_wins.ahead(len(wins))
         chosen = cycle == factor
         found[chosen, layout.now : layout.now + len(wins)] = np.outer(business.shares[chosen], wins)
