@@ -128,6 +128,14 @@ def test_a_miss_without_a_wider_range_is_told_too() -> None:
     assert "60% above the forecast, and missed" in sentence
 
 
+def test_misses_of_one_period_are_told_in_one_sentence() -> None:
+    usual = rows([100.0, 100.0, 100.0, 100.0, 160.0])
+    later = usual.assign(origin=usual["origin"] + pd.Timedelta(weeks=4), expected=usual["expected"] * 1.1)
+    (sentence,) = width_sentences(widths(pd.concat([usual, later]), level="company"))
+    assert "the range of 2025Q1, 13 and 9 weeks before its end, was 36% to 40% of the forecast" in sentence
+    assert sentence.endswith("what came was 45% to 60% above the forecast, and missed each time.")
+
+
 def test_origins_that_saw_a_change_are_told_with_their_ranges() -> None:
     frame = rows(width=[10.0, 10.0, 10.0, 10.0, 30.0])
     assert change_sentences(frame, level="company") == []

@@ -144,24 +144,53 @@ def width_sentences(told: pd.DataFrame) -> list[str]:
     Args:
         told: As `widths` gives it.
     """
-    found = []
+    found: list[tuple[str, str]] = []
+    narrow: dict[str, list[dict[Any, Any]]] = {}
     for _, group in told.groupby("weeks_before_end", sort=False):
         usual = group["width"].expanding().mean().shift()
         for number, (row, before) in enumerate(zip(group.to_dict("records"), usual.tolist(), strict=True)):
             if number < _LEAST_BEFORE:
                 continue
-            miss = row["actual"] / row["expected"] - 1.0
-            way = "below" if miss < 0 else "above"
-            ends = f"what came was {abs(miss):.0%} {way} the forecast"
-            grown = row["width"] / before - 1.0
-            named = f"the range of {row['period']}, {row['weeks_before_end']} weeks before its end,"
-            wide = f"{named} was {row['width']:.0%} of the forecast, after {before:.0%} before"
             if row["width"] > _WIDER * before:
-                word = "and held" if row["held"] else "and still missed"
-                found.append((row["period"], f"It widened ({grown:+.0%}): {wide}; {ends}, {word}."))
+                found.append((row["period"], _widened(row, before)))
             elif not row["held"]:
-                found.append((row["period"], f"It did not widen: {wide}; {ends}, and missed."))
+                narrow.setdefault(row["period"], []).append(row | {"before": before})
+    found += [(period, _did_not_widen(period, rows)) for period, rows in narrow.items()]
     return [text for _, text in sorted(found)]
+
+
+def _widened(row: Mapping[Any, Any], before: float) -> str:
+    miss = row["actual"] / row["expected"] - 1.0
+    return (
+        f"It widened ({row['width'] / before - 1.0:+.0%}): the range of {row['period']}, {row['weeks_before_end']} "
+        f"weeks before its end, was {row['width']:.0%} of the forecast, after {before:.0%} before; what came was "
+        f"{abs(miss):.0%} {_way(miss)} the forecast, {'and held' if row['held'] else 'and still missed'}."
+    )
+
+
+def _did_not_widen(period: str, rows: Sequence[Mapping[Any, Any]]) -> str:
+    """One sentence of all the origins from which a period was missed by a range as wide as usual."""
+    rows = sorted(rows, key=lambda row: -row["weeks_before_end"])
+    misses = [row["actual"] / row["expected"] - 1.0 for row in rows]
+    weeks = [str(row["weeks_before_end"]) for row in rows]
+    when = " and ".join([", ".join(weeks[:-1]), weeks[-1]] if len(weeks) > 1 else weeks)
+    ways = " or ".join(dict.fromkeys(_way(miss) for miss in misses))
+    return (
+        f"It did not widen: the range of {period}, {when} weeks before its end, was "
+        f"{_between([row['width'] for row in rows])} of the forecast, after "
+        f"{_between([row['before'] for row in rows])} before; what came was {_between([abs(miss) for miss in misses])} {ways} the forecast, and missed"
+        f"{' each time' if len(rows) > 1 else ''}."
+    )
+
+
+def _way(miss: float) -> str:
+    return "below" if miss < 0 else "above"
+
+
+def _between(shares: Sequence[float]) -> str:
+    """The least and the greatest share; one where they read alike."""
+    ends = dict.fromkeys(f"{share:.0%}" for share in (min(shares), max(shares)))
+    return " to ".join(ends)
 
 
 def change_sentences(rows: pd.DataFrame, *, level: str) -> list[str]:
