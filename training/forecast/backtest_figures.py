@@ -178,7 +178,8 @@ def _did_not_widen(period: str, rows: Sequence[Mapping[Any, Any]]) -> str:
     return (
         f"It did not widen: the range of {period}, {when} weeks before its end, was "
         f"{_between([row['width'] for row in rows])} of the forecast, after "
-        f"{_between([row['before'] for row in rows])} before; what came was {_between([abs(miss) for miss in misses])} {ways} the forecast, and missed"
+        f"{_between([row['before'] for row in rows])} before; what came was "
+        f"{_between([abs(miss) for miss in misses])} {ways} the forecast, and missed"
         f"{' each time' if len(rows) > 1 else ''}."
     )
 
