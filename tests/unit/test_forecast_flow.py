@@ -98,6 +98,14 @@ def test_the_season_of_snapshots_is_that_of_their_months() -> None:
     assert found[2].tolist() == [1.0] * 3
 
 
+def test_what_knows_no_calendar_gets_the_whole_season() -> None:
+    flow = paced(month=JANUARY)
+    january = (pd.Series(["Proposal"]), np.array([JANUARY]))
+    whole, beyond = (flow.season(*january, lags=1, knows_places=knows)[0, 0] for knows in (False, True))
+    assert whole == pytest.approx(0.7, abs=0.01)
+    assert beyond == pytest.approx(0.7**0.75, abs=0.01)
+
+
 def test_the_pace_of_moves_is_learned_and_the_level_is_surer_for_it() -> None:
     rows = pd.concat([snapshots(25, 20, 4)])
     moved = count_moves(rows, rows.iloc[:0], month=24, elapsed=0.0)

@@ -61,19 +61,23 @@ class Flow:
         """`entry_ratios` at the usual levels: what the season alone does, shape (12, MAX_LAG + 1)."""
         return self._of_entry(self._wins(*self._paced(np.arange(YEAR))))
 
-    def season(self, stages: pd.Series, month: NDArray[np.int64], *, lags: int) -> FloatArray:
+    def season(
+        self, stages: pd.Series, month: NDArray[np.int64], *, lags: int, knows_places: bool = True
+    ) -> FloatArray:
         """Wins at the first lags over those learned that the season alone makes, by each snapshot's stage and month.
 
         Args:
             stages: Stages of the snapshots.
             month: Number of each snapshot's month.
             lags: How many lags.
+            knows_places: Whether what it is to be put on knows the place of a month in its quarter, as what is learned
+                of open deals here does.
 
         Returns:
             Shape (n_snapshots, lags); 1 for stages not seen before.
         """
-        # What was learned of open deals knows the place of a month in its quarter.
-        then = self._wins(*self._paced(np.arange(YEAR), h=lags, pace=of_quarters(self.pace)))
+        pace = of_quarters(self.pace) if knows_places else self.pace
+        then = self._wins(*self._paced(np.arange(YEAR), h=lags, pace=pace))
         table = _ratio(then, np.broadcast_to(self._usual(h=lags), then.shape))
         table = np.concatenate([table, np.ones((YEAR, 1, lags))], axis=1)
         return np.asarray(table[month % YEAR, self._places(stages)], dtype=np.float64)

@@ -49,7 +49,7 @@ class WinProbabilities:
         horizon_days: The horizon.
         version: Version of the deal model.
         by_month: P(won in the rest of this month, in the next month, …) by opportunity_id, where the model says so: it
-            then speaks alone for those months.
+            then speaks alone for those months, but for the season, which it does not know.
     """
 
     by_deal: pd.Series
@@ -203,7 +203,7 @@ def learn_pipeline(
     chances = shift_into_month(chances, elapsed=elapsed)
     chances = apply_season(chances, season * in_quarter, month=month)
     chances = chances * of_reps(factors.factor, deals["rep_id"], reps)[:, None] * flow.of_stages(deals["stage"])
-    chances = _ask(chances, deals, win_probabilities)
+    chances = _ask(chances, deals, win_probabilities, flow)
     return Learned(
         month=month,
         elapsed=elapsed,
@@ -262,7 +262,7 @@ def apply_rows(expected: FloatArray, season: FloatArray, month: np.ndarray) -> F
     return np.asarray(expected * season[(month[:, None] - 1 + np.arange(expected.shape[1])) % 12], dtype=np.float64)
 
 
-def _ask(chances: FloatArray, deals: pd.DataFrame, asked: WinProbabilities | None) -> FloatArray:
+def _ask(chances: FloatArray, deals: pd.DataFrame, asked: WinProbabilities | None, flow: Flow) -> FloatArray:
     if asked is None:
         return chances
     by_deal = asked.by_deal.reindex(deals["opportunity_id"]).to_numpy(dtype=np.float64)
@@ -272,7 +272,9 @@ def _ask(chances: FloatArray, deals: pd.DataFrame, asked: WinProbabilities | Non
     by_month = asked.by_month.reindex(deals["opportunity_id"]).to_numpy(dtype=np.float64)
     known = ~np.isnan(by_month).any(axis=1)
     width = min(by_month.shape[1], found.shape[1] - 1)
-    found[known, 1 : 1 + width] = by_month[known, :width]
+    month = np.full(int(known.sum()), flow.month)
+    season = flow.season(deals["stage"][known], month, lags=width, knows_places=False)
+    found[known, 1 : 1 + width] = by_month[known, :width] * season
     return found
 
 
