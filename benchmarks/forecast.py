@@ -45,6 +45,7 @@ YEARS, REPS, DEALS_A_YEAR, LEADS_A_YEAR = 5, 60, 2_000, 6_667
 ORIGINS, QUICK_ORIGINS = 12, 7
 PATHS, QUICK_PATHS = 500, 200
 BETTER, COVERAGE_POINTS, BIAS, SECONDS = 0.75, 0.02, 0.02, 5.0
+RUNS = 3
 FALSE_ALARMS = 0.05
 TOP = ("company", "region")
 OPEN_DEALS, QUICK_OPEN_DEALS = (5_000, 20_000, 50_000), (2_000,)
@@ -292,17 +293,18 @@ def judge_worlds(home: Path, options: argparse.Namespace) -> list[Row]:
 
 def speed(home: Path, counts: tuple[int, ...], *, n_paths: int, seed: int) -> list[Row]:
     """Seconds for the next quarter at all levels."""
-    from benchmarks.forecast_speed import copied, make_small_world, time_forecast
+    from benchmarks.forecast_speed import copied, make_small_world, median_of, time_forecast
 
     tables = make_small_world(home / "speed", seed=seed)
     own = time_forecast(tables, n_paths=n_paths).open_deals
-    print(f"\nthe next quarter at all levels, {n_paths} paths, seconds on the clock ({os.cpu_count()} cores, "
-          f"load {os.getloadavg()[0]:.1f})")  # fmt: skip
+    print(f"\nthe next quarter at all levels, {n_paths} paths, seconds on the clock, median of {RUNS} "
+          f"({os.cpu_count()} cores, load {os.getloadavg()[0]:.1f})")  # fmt: skip
     print(f"{'open deals':>10}{'reps':>6}{'read':>8}{'learn':>8}{'answer':>8}{'its CPU':>8}{'all':>8}{'CPU':>8}"
           f"{'answer us a deal':>18}")  # fmt: skip
     found = []
     for count in counts:
-        timing = time_forecast(copied(tables, times=max(1, round(count / own)), rep_groups=8), n_paths=n_paths)
+        many = copied(tables, times=max(1, round(count / own)), rep_groups=8)
+        timing = median_of([time_forecast(many, n_paths=n_paths) for _ in range(RUNS)])
         print(f"{timing.open_deals:>10,}{timing.reps:>6}{timing.read:>8.1f}{timing.learn:>8.1f}{timing.answer:>8.2f}"
               f"{timing.answer_cpu:>8.2f}{timing.whole:>8.1f}{timing.whole_cpu:>8.1f}"
               f"{1e6 * timing.answer / timing.open_deals:>18.0f}", flush=True)  # fmt: skip

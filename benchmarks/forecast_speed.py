@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +44,11 @@ class Timing:
     def whole(self) -> float:
         """All of it."""
         return self.read + self.learn + self.answer
+
+
+def median_of(timings: Sequence[Timing]) -> Timing:
+    """The run whose whole took as long as half of the others did."""
+    return sorted(timings, key=lambda timing: timing.whole)[len(timings) // 2]
 
 
 def read_world(landing: Path) -> dict[str, pa.Table]:

@@ -103,7 +103,7 @@ def add_new(
         path, row, column = _events(layout, part, rate, shocks)
         value = layout.stream(f"{part} amounts").choice(amounts, size=len(path)) * levers["amount"][row]
         value *= (size * _by_column(layout, shocks.amounts))[path, column]
-        if share is not None:
+        if share is not None and (share < 1.0).any():
             is_kept = layout.stream("new kept").random(len(path)) < share[row, column]
             path, row, column, value = path[is_kept], row[is_kept], column[is_kept], value[is_kept]
         gathered.add(path, row, column, value)

@@ -95,7 +95,9 @@ class Versions:
         # A version told late may follow one that was known before it: the earliest of all later ones counts.
         late = np.flatnonzero(is_same & (self.since[1:] < self.since[:-1]))
         if len(late):
-            touched = np.flatnonzero(np.isin(self.deal, self.deal[late]))[::-1]
+            has_late = np.zeros(len(self.sorted_ids), dtype=bool)
+            has_late[self.deal[late]] = True
+            touched = np.flatnonzero(has_late[self.deal])[::-1]
             earliest = pd.Series(found[touched]).groupby(self.deal[touched]).cummin()
             found[touched] = earliest.to_numpy()
         return found
@@ -175,15 +177,18 @@ def read_versions(deals: Any) -> Versions:
         texts = dict(zip(_TOLD, pool.map(_texts, (table[name] for name in _TOLD)), strict=True))
         event, created = (_times(table[name]) for name in TIME_COLUMNS)
         sorted_ids, deal = numbered.result()
-    order = np.lexsort((created, event, deal))
-    is_deleted = table["is_deleted"].combine_chunks().fill_null(False).to_numpy(zero_copy_only=False)
+        order = np.lexsort((created, event, deal))
+        is_deleted = table["is_deleted"].combine_chunks().fill_null(False).to_numpy(zero_copy_only=False)
+        # NumPy lets go of it here: to put millions of rows in another order is to wait for memory.
+        told = (event, created, is_deleted, *(column.code for column in texts.values()))
+        event, created, is_deleted, *codes = pool.map(lambda values: values.take(order), told)
     return Versions(
         sorted_ids=sorted_ids,
-        deal=deal[order],
-        event=event[order],
-        created=created[order],
-        texts={name: Texts(code=column.code[order], names=column.names) for name, column in texts.items()},
-        is_deleted=is_deleted[order],
+        deal=np.repeat(np.arange(len(sorted_ids)), np.bincount(deal, minlength=len(sorted_ids))),
+        event=event,
+        created=created,
+        texts={name: Texts(code=code, names=texts[name].names) for name, code in zip(_TOLD, codes, strict=True)},
+        is_deleted=is_deleted,
     )
 
 
