@@ -127,7 +127,9 @@ def deal_rows(*, trials: int, cases: Path) -> Iterator[Row]:
 
 def series_rows(*, cases: Path) -> Iterator[Row]:
     """The forecast of series at every level, beside the better naive forecast there, and AutoETS summed up."""
-    from series_cases import AUTO_ETS, FIGURES, NAIVE, judge_series
+    from series_cases import FIGURES, judge_series
+    from series_origins import best_naive
+    from series_peers import AUTO_ETS, NAIVE
 
     for name in SERIES:
         with tempfile.TemporaryDirectory(prefix="salience-accuracy-") as scratch:
@@ -143,8 +145,11 @@ def series_rows(*, cases: Path) -> Iterator[Row]:
                 mean(judged.figures[who][level][figure] for level in judged.levels) for who in ("ours", AUTO_ETS)
             )
             yield Row(f"{name} {label}, mean of levels, by AutoETS", bar, 0.0, ours, "", bar, ours < bar)
-        for level, (ours, naive) in judged.past.items():
-            yield Row(f"{name} WAPE before the test, {level}, by naive", naive, 0.0, ours)
+        past, count = judged.past, len(judged.past.ours)
+        asked = [(f"{level}, by naive", best_naive(past, NAIVE, at), at) for at, level in enumerate(judged.levels)]
+        for what, peer, at in [*asked, ("mean of levels, by AutoETS", AUTO_ETS, None)]:
+            peers, ours, difference = past.beside(peer, at)
+            yield Row(f"{name} WAPE, {count} origins before the test, {what}", peers, 0.0, ours, difference)
         for level in judged.levels:
             for percent in (80, 95):
                 share, low, high = judged.coverage[level, percent]
@@ -192,7 +197,8 @@ if __name__ == "__main__":
     import importlib.util
 
     readers = ("lead_signs", "lead_quality", "lead_chain", "lead_effects", "lead_filter")
-    for beside in (*readers, "lead_cases", "lead_truth", "lead_worlds", "lead_reference", "deal_cases", "series_cases"):
+    series = ("series_peers", "series_origins", "series_cases")
+    for beside in (*readers, *series, "lead_cases", "lead_truth", "lead_worlds", "lead_reference", "deal_cases"):
         spec = importlib.util.spec_from_file_location(beside, Path(here) / f"{beside}.py")
         if spec is None or spec.loader is None:
             raise ImportError(f"benchmarks/{beside}.py is missing")

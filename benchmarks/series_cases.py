@@ -1,9 +1,4 @@
-"""The forecast of series by the public protocols, case by case, beside naive forecasts and AutoETS; for accuracy.py.
-
-Peers' ranges are their own: naive ones from the spread of their one-step errors, as many steps ahead as they are
-(Hyndman and Athanasopoulos 2021, ch. 5.5), AutoETS's from its model; where its forecasts are summed up, errors of
-series are taken as independent, since it says nothing of how they go together.
-"""
+"""The forecast of series by the public protocols, case by case, beside naive forecasts and AutoETS; for accuracy.py."""
 
 from __future__ import annotations
 
@@ -15,12 +10,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from series_origins import Origins, before_the_test
+from series_peers import QUANTILES, peers_of
 
-NAIVE = ("seasonal_naive", "season_mean", "last_value")
-AUTO_ETS = "auto_ets_bottom_up"
 FIGURES = ("wape", "mase", "pinball")
-QUANTILES = {"lower_95": 0.025, "lower_80": 0.1, "median": 0.5, "upper_80": 0.9, "upper_95": 0.975}
-_Z = {"lower_95": -1.959964, "lower_80": -1.281552, "median": 0.0, "upper_80": 1.281552, "upper_95": 1.959964}
 _COLUMNS = {
     "entity_id": "series",
     "period_start": "date",
@@ -44,8 +37,7 @@ class JudgedSeries:
         levels: Its levels, highest first.
         figures: By forecaster ("ours" and the peers), level and figure of `FIGURES`.
         coverage: By level and percent: share of actual values in our range, and its 95 % interval.
-        past: By level, on the rolling origins before the test: our mean WAPE, as it could be known then, and the best
-            naive forecast's.
+        past: Ours and the peers at the origins before the test.
         verdict: What was chosen.
         cases: File with one row per series of all levels and date.
     """
@@ -54,7 +46,7 @@ class JudgedSeries:
     levels: tuple[str, ...]
     figures: Mapping[str, Mapping[str, Mapping[str, float]]]
     coverage: Mapping[tuple[str, int], tuple[float, float, float]]
-    past: Mapping[str, tuple[float, float]]
+    past: Origins
     verdict: str
     cases: Path
 
@@ -81,7 +73,7 @@ def judge_series(name: str, opened: Any, *, cases: Path) -> JudgedSeries:
     at = known_until(settings, warehouse)
     data = arrange_series(read_series(warehouse, as_of=at), level_names=protocol.level_names or ("level_1", "level_2"))
     ours = _ours(rows, data, h=protocol.test_periods)
-    peers = _peers(data, h=protocol.test_periods, season_length=protocol.season_length)
+    peers = peers_of(data, h=protocol.test_periods, season_length=protocol.season_length)
     figures = {
         who: _figures(said, data, h=protocol.test_periods, season_length=protocol.season_length)
         for who, said in {"ours": ours, **peers}.items()
@@ -97,16 +89,10 @@ def judge_series(name: str, opened: Any, *, cases: Path) -> JudgedSeries:
         coverage={
             (level, percent): _held(rows, level, percent) for level in data.hierarchy.levels for percent in (80, 95)
         },
-        past=_past(details),
+        past=before_the_test(data, h=protocol.test_periods, season_length=protocol.season_length),
         verdict=_verdict(details),
         cases=path,
     )
-
-
-def _past(details: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    """Our mean WAPE over the rolling origins by level, and the best naive forecast's."""
-    ours = details["reconciled_scores"][details["reconciliation"]]
-    return {level: (ours[level], min(scores[peer] for peer in NAIVE)) for level, scores in details["scores"].items()}
 
 
 def _verdict(details: Mapping[str, Any]) -> str:
@@ -129,45 +115,6 @@ def _ours(rows: pd.DataFrame, data: Any, *, h: int) -> dict[str, np.ndarray]:
         wide = rows.pivot(index=["level", "entity_id"], columns="period", values=column).loc[order, periods]
         found["point" if column == "expected" else column] = wide.to_numpy(dtype=np.float64)
     return found
-
-
-def _peers(data: Any, *, h: int, season_length: int) -> dict[str, dict[str, np.ndarray]]:
-    """The same of each peer."""
-    from training.forecast.candidates import forecast_with
-
-    history = data.all_levels[:, :-h]
-    steps = np.arange(1, h + 1)
-    widening = {
-        "seasonal_naive": np.sqrt((steps - 1) // season_length + 1),
-        "season_mean": np.full(h, np.sqrt(1 + 1 / season_length)),
-        "last_value": np.sqrt(steps),
-    }
-    found = {}
-    for name in NAIVE:
-        made = forecast_with(name, history, h=h, season_length=season_length)
-        spread = np.sqrt(np.nanmean(made.residuals**2, axis=1))[:, None] * widening[name]
-        found[name] = _normal(made.mean, spread)
-    found[AUTO_ETS] = _auto_ets(data, h=h, season_length=season_length)
-    return found
-
-
-def _normal(point: np.ndarray, spread: np.ndarray) -> dict[str, np.ndarray]:
-    return {"point": point, **{name: point + _Z[name] * spread for name in QUANTILES}}
-
-
-def _auto_ets(data: Any, *, h: int, season_length: int) -> dict[str, np.ndarray]:
-    """AutoETS of every bottom series, summed up."""
-    from statsforecast.models import AutoETS
-
-    point, spread = np.empty((len(data.bottom), h)), np.zeros((len(data.bottom), h))
-    for row, values in enumerate(data.bottom[:, :-h]):
-        if np.ptp(values) == 0:
-            point[row] = values[0]
-            continue
-        made = AutoETS(season_length=season_length).forecast(y=values.copy(), h=h, level=[95])
-        point[row], spread[row] = made["mean"], (made["hi-95"] - made["mean"]) / _Z["upper_95"]
-    summing = data.hierarchy.summing
-    return _normal(summing @ point, np.sqrt(summing @ np.maximum(np.nan_to_num(spread), 0.0) ** 2))
 
 
 def _figures(said: Mapping[str, np.ndarray], data: Any, *, h: int, season_length: int) -> dict[str, dict[str, float]]:
