@@ -15,6 +15,11 @@ _THEMES: tuple[tuple[str, str], ...] = (
     (r"demo_request|form_submission|intent", "requests and forms"),
     (r"email_kind", "e-mail address"),
     (r"^title_", "position"),
+    (r"^job_function$", "field of work"),
+    (r"^employee_count$", "size of the company"),
+    (r"profile_gaps", "gaps in the profile"),
+    (r"lead_status", "status"),
+    (r"^is_repeat|earlier_lead", "earlier leads of this person"),
     (r"email_open|email_click|email_reply|mails_clicked|mails_answered", "answers to our mails"),
     (r"content_download|webinar|social", "contents, webinars, social media"),
     (r"page_view|on_pages|sessions?_", "visits to our pages"),
@@ -37,7 +42,7 @@ _THEMES: tuple[tuple[str, str], ...] = (
     (r"stage", "stage and pace"),
     (r"senior|director|contacts|participants", "people involved"),
     (r"answer|unanswered|inbound", "answers of the customer"),
-    (r"activit|email|call|meeting|demo|task|outbound", "work on the deal"),
+    (r"activit|email|call|meeting|demo|talk|task|outbound", "work on the deal"),
 )
 _COMPILED = tuple((re.compile(pattern), title) for pattern, title in _THEMES)
 # How much evidence a rate rests on: part of the theme, but no reason that a person would give.
