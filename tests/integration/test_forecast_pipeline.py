@@ -173,6 +173,19 @@ def test_the_deal_models_own_months_stand_where_they_are_told(world: dict[str, p
     assert opened[11] / 100 == pytest.approx(0.5 * amount * made.details["booked_over_entered"], rel=0.02)
 
 
+def test_within_a_month_the_levels_stay_what_whole_months_have_told(world: dict[str, pa.Table]) -> None:
+    history = PipelineHistory(memory_tables(world))
+    moments = (AT, AT + timedelta(days=9), AT + timedelta(days=20))
+    options = {"months": MONTHS, "season_length": 12, "n_paths": 50, "seed": 7}
+    made = [forecast_pipeline(history, at=moment, **options) for moment in moments]
+    for level in ("level_of_moves_ahead", "level_of_losses", "level_of_new_wins"):
+        found = [one.details[level] for one in made]
+        assert found == pytest.approx([found[0]] * 3, abs=0.02), level
+    # What is yet to be created becomes less as the month goes by.
+    new = [one.bottom.components["new"].sum() for one in made]
+    assert new[0] > new[1] > new[2] > 0
+
+
 def test_too_short_a_history_is_refused_with_what_is_needed(world: dict[str, pa.Table]) -> None:
     history = PipelineHistory(memory_tables(world))
     early = datetime(2023, 3, 1, tzinfo=UTC)

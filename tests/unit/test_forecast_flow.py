@@ -108,7 +108,7 @@ def test_what_knows_no_calendar_gets_the_whole_season() -> None:
 
 def test_the_pace_of_moves_is_learned_and_the_level_is_surer_for_it() -> None:
     rows = pd.concat([snapshots(25, 20, 4)])
-    moved = count_moves(rows, rows.iloc[:0], month=24, elapsed=0.0)
+    moved = count_moves(rows, rows.iloc[:0], month=24)
     season = np.where(np.arange(24) % 12 < 6, 0.7, 1.3)
     hoped = np.full(24, 400.0)
     found = replace(moved, ahead=(hoped * season, hoped), lost=(hoped, hoped), whole=24, first=JANUARY).flow()
@@ -150,7 +150,7 @@ def snapshots(months: int, per_month: int, lost_last: int) -> pd.DataFrame:
 def test_moves_are_learned_from_where_deals_stood_a_month_later() -> None:
     rows = snapshots(12, 20, 4)
     nobody = rows.iloc[:0]
-    learned = count_moves(rows, nobody, month=12, elapsed=0.0).flow()
+    learned = count_moves(rows, nobody, month=12).flow()
     assert set(learned.stages) == {"Proposal", "Final"}
     proposal, final = learned.stages.index("Proposal"), learned.stages.index("Final")
     # 11 whole months of 4 won, 4 lost and 12 moved on; of the newest month only those that ended are known.
@@ -163,22 +163,25 @@ def test_moves_are_learned_from_where_deals_stood_a_month_later() -> None:
 
 def test_a_rise_of_losses_is_seen_in_the_level_of_losses() -> None:
     rows = snapshots(24, 20, 12)
-    learned = count_moves(rows, rows.iloc[:0], month=24, elapsed=0.0).flow()
+    learned = count_moves(rows, rows.iloc[:0], month=24).flow()
     assert learned.lose.path[-1] > 1.2 * learned.lose.path[-4]
 
 
 def test_after_a_proven_change_losses_are_followed_further_and_less_surely_than_without_proof() -> None:
-    moved = count_moves(snapshots(24, 20, 7), snapshots(1, 1, 0).iloc[:0], month=24, elapsed=0.0)
+    moved = count_moves(snapshots(24, 20, 7), snapshots(1, 1, 0).iloc[:0], month=24)
     usual, after = moved.flow().lose, moved.flow(turned=2).lose
     assert after.mean > usual.mean > 1.0
     assert after.sd > usual.sd
 
 
-def test_the_month_of_the_moment_is_not_taken_for_a_whole_one() -> None:
+def test_the_month_of_the_moment_takes_no_part() -> None:
     rows = snapshots(24, 20, 4)
-    moved = count_moves(rows, rows.iloc[:0], month=23, elapsed=0.5)
-    assert moved.whole == 23
-    assert len(moved.lost[0]) == 24
+    nobody = rows.iloc[:0]
+    hasty = rows.assign(lag=rows["lag"].where(rows["month"] < 23, 0.0))
+    moved, then = (count_moves(of, nobody, month=23) for of in (rows, hasty))
+    assert moved.whole == len(moved.lost[0]) == 23
+    assert then.moves.tolist() == moved.moves.tolist()
+    assert then.lost[0].tolist() == moved.lost[0].tolist()
 
 
 def test_without_anything_to_compare_the_levels_are_neutral() -> None:

@@ -179,10 +179,10 @@ class Moved:
         stages: As in `Flow`.
         moves: As in `Flow`.
         entry: As in `Flow`.
-        ahead: Moves ahead and wins in each month, oldest first, and how many were to be expected.
+        ahead: Moves ahead and wins in each whole month, oldest first, and how many were to be expected.
         lost: The same of losses.
-        whole: How many of these months are over; the month of the moment may follow them.
-        first: Number of the first of these months.
+        whole: How many months these are.
+        first: Number of the first of them.
     """
 
     stages: tuple[str, ...]
@@ -199,11 +199,10 @@ class Moved:
         Args:
             turned: How many of the newest whole months are later than a proven change of the times.
         """
-        since = turned + len(self.lost[0]) - self.whole if turned else 0
         both, number = (self.ahead, self.lost), self.first + np.arange(len(self.lost[0]))
-        pace = [learn_pace(came[: self.whole], hoped[: self.whole], first=self.first) for came, hoped in both]
+        pace = [learn_pace(came, hoped, first=self.first) for came, hoped in both]
         beside = [(came, hoped * by_month[number % YEAR]) for (came, hoped), by_month in zip(both, pace, strict=True)]
-        advance, lose = track_together(beside, turned=since)
+        advance, lose = track_together(beside, turned=turned)
         return Flow(
             stages=self.stages,
             moves=self.moves,
@@ -215,36 +214,36 @@ class Moved:
         )
 
 
-def count_moves(snapshots: pd.DataFrame, deals: pd.DataFrame, *, month: int, elapsed: float) -> Moved:
+def count_moves(snapshots: pd.DataFrame, deals: pd.DataFrame, *, month: int) -> Moved:
     """Count moves from past snapshots and where their deals stood a month later.
+
+    The month of the moment takes no part: who moves soon does so in the first days after a snapshot, so that after a
+    quarter of a month twice as many have moved as in a quarter of the time.
 
     Args:
         snapshots: Rows as `snapshots.learn_from` gives them.
         deals: Deals open now.
         month: Number of the month of the moment.
-        elapsed: Share of it that is over.
     """
     stages = _in_order(snapshots)
     place = {name: row for row, name in enumerate(stages)}
     n = len(stages)
     after = _next_state(snapshots, deals, place, month=month)
-    known = after >= 0
+    known = (after >= 0) & (snapshots["month"].to_numpy(dtype=np.int64) < month)
     rows, then = snapshots["stage"].map(place).to_numpy(dtype=np.int64)[known], after[known]
     number = snapshots["month"].to_numpy(dtype=np.int64)[known]
-    whole = number < month
-    counts = np.bincount(rows[whole] * (n + 2) + then[whole], minlength=n * (n + 2)).reshape(n, n + 2).astype(float)
+    counts = np.bincount(rows * (n + 2) + then, minlength=n * (n + 2)).reshape(n, n + 2).astype(float)
     # A stage seen in a few snapshots only stays where it is, as far as they do not say otherwise.
     moves = counts + _PRIOR_ROWS * np.eye(n, n + 2) * (counts.sum(axis=1, keepdims=True) < _PRIOR_ROWS)
     moves = moves / moves.sum(axis=1, keepdims=True)
-    share = np.where(number == month, elapsed, 1.0)
     steps = np.arange(n + 1)[None, :] - np.arange(n)[:, None]
     forward = (moves[:, : n + 1] * (steps > 0)).sum(axis=1)
     first = int(snapshots["month"].min())
-    size = month - first + (elapsed > 0)
+    size = month - first
 
     def beside(happened: NDArray[np.bool_], chance: FloatArray) -> tuple[FloatArray, FloatArray]:
-        came = np.bincount(number[happened] - first, minlength=size)[:size].astype(np.float64)
-        return came, summed_by(number - first, chance[rows] * share, size=size)[:size]
+        came = np.bincount(number[happened] - first, minlength=size).astype(np.float64)
+        return came, summed_by(number - first, chance[rows], size=size)
 
     new = snapshots[snapshots["month"] > first].drop_duplicates("opportunity_id")
     entry = np.bincount(new["stage"].map(place).to_numpy(dtype=np.int64), minlength=n) + 1.0 / n

@@ -171,7 +171,7 @@ def learn_pipeline(
     # Fits take most of the time and need no Python: what does not wait for them is learned meanwhile.
     with ThreadPoolExecutor(max_workers=1) as pool:
         fitted = pool.submit(learn_origin_model, snapshots, table, seed=seed) if outcomes >= LEAST_OUTCOMES else None
-        moved, opened = count_moves(snapshots, deals, month=month, elapsed=elapsed), count_opened(history, at=at)
+        moved, opened = count_moves(snapshots, deals, month=month), count_opened(history, at=at)
         turn = look_for_turn(history, moved, opened, at=at)
         flow = moved.flow(turned=turn.since)
         new_business, new_wins = learn_created(

@@ -63,7 +63,10 @@ def track_wins(
     wandering: FloatArray,
     turned: int,
 ) -> Level:
-    """Wins of each month, of deals open at its start, against what was expected; of this month those so far."""
+    """Wins of each whole month, of deals open at its start, against what was expected.
+
+    The month of the moment takes no part: wins come late in a month, later still in a quarter's last one.
+    """
     won, lag = snapshots["won"].to_numpy(dtype=bool), snapshots["lag"].to_numpy()
     number = snapshots["month"].to_numpy(dtype=np.int64)
     first = int(number.min())
@@ -72,11 +75,7 @@ def track_wins(
     # What the moves between stages tell is in the chances already; here is what is beyond that.
     level = flow.one_month(snapshots["stage"], number - first)
     hoped = summed_by(number - first, expected[:, 1] * level, size=size)
-    hoped[-1] *= elapsed
     # Some of the newest wins are not known yet: as many as were, at each snapshot, won already and still shown open.
     unknown = np.bincount(number[won & (lag < 0)] - first, minlength=size).sum() / max(happened.sum(), 1.0)
-    hoped[-2:] *= 1.0 - min(unknown, 0.5) * np.array([1.0 - elapsed, 1.0])
-    if not elapsed:
-        return track_counts(happened[:-1], hoped[:-1], wandering=wandering, turned=turned)
-    # The month of the moment follows the whole ones.
-    return track_counts(happened, hoped, wandering=wandering, turned=turned + 1 if turned else 0)
+    hoped[-2:] *= 1.0 - min(unknown, 0.5) * (1.0 - elapsed)
+    return track_counts(happened[:-1], hoped[:-1], wandering=wandering, turned=turned)
