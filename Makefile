@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCE ?= simulated
 DATA ?=
 # The others in benchmarks/ are their helpers, or take down what they measure (serving_faults, serving_fuzz).
-BENCHMARKS := accuracy deals feature_history features forecast gate monitoring probes serving simulator training warehouse
+BENCHMARKS := accuracy deals feature_history features forecast forecast_within gate monitoring probes serving simulator training warehouse
 export DO_NOT_TRACK := true
 
 .PHONY: help demo test test-all lint format serve serve-load ui bench docs lock clean
