@@ -67,10 +67,9 @@ class Row:
     interval: str = ""
 
 
-def backtest_world(home: Path, scenario: str, *, seed: int, origins: int, n_paths: int) -> pd.DataFrame:
-    """Rows of the backtest of one world."""
+def open_world(home: Path, scenario: str, *, seed: int) -> tuple[Any, Any]:
+    """A world's history and what it was made from; simulated where `home` does not hold it yet."""
     from benchmarks.forecast_speed import read_world
-    from training.forecast.backtest import backtest_origins, backtest_pipeline
     from training.forecast.history import PipelineHistory
     from warehouse.simulator import SimulationConfig, simulate
     from warehouse.views import memory_tables
@@ -86,7 +85,14 @@ def backtest_world(home: Path, scenario: str, *, seed: int, origins: int, n_path
     folder = home / f"{scenario}-{seed}"
     if not (folder / "landing").is_dir():
         simulate(config, landing=folder / "landing", truth=folder / "truth")
-    history = PipelineHistory(memory_tables(read_world(folder / "landing")))
+    return PipelineHistory(memory_tables(read_world(folder / "landing"))), config
+
+
+def backtest_world(home: Path, scenario: str, *, seed: int, origins: int, n_paths: int) -> pd.DataFrame:
+    """Rows of the backtest of one world."""
+    from training.forecast.backtest import backtest_origins, backtest_pipeline
+
+    history, config = open_world(home, scenario, seed=seed)
     until = config.end - timedelta(hours=1)
     quarters = backtest_origins(history, until=until, most=origins)
     began = time.monotonic()

@@ -27,27 +27,12 @@ BAR = 1.1
 
 def asked(home: Path, *, seed: int, place: int, days: tuple[int, ...], quarters: int) -> Iterator[tuple[Any, ...]]:
     """Span, day, forecast and what came, USD, of the newest quarters of a world that have a next one."""
-    from benchmarks.forecast import DEALS_A_YEAR, LEADS_A_YEAR, REPS, SCENARIOS, YEARS
-    from benchmarks.forecast_speed import read_world
+    from benchmarks.forecast import SCENARIOS, open_world
     from training.forecast.backtest import backtest_origins
-    from training.forecast.history import PipelineHistory
     from training.forecast.periods import month_number, month_numbers
     from training.forecast.pipeline import forecast_pipeline
-    from warehouse.simulator import SimulationConfig, simulate
-    from warehouse.views import memory_tables
 
-    config = SimulationConfig(
-        years=YEARS,
-        reps=REPS,
-        deals=DEALS_A_YEAR * YEARS,
-        leads=LEADS_A_YEAR * YEARS,
-        seed=seed,
-        scenario=SCENARIOS[place % len(SCENARIOS)],  # type: ignore[arg-type]
-    )
-    folder = home / f"within-{seed}"
-    if not (folder / "landing").is_dir():
-        simulate(config, landing=folder / "landing", truth=folder / "truth")
-    history = PipelineHistory(memory_tables(read_world(folder / "landing")))
+    history, config = open_world(home, SCENARIOS[place % len(SCENARIOS)], seed=seed)
     until = config.end - timedelta(hours=1)
     money = history.transactions(until)
     came = money["amount_usd"].groupby(month_numbers(money["event_timestamp"])).sum()
