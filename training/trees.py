@@ -210,8 +210,9 @@ def _fit_lightgbm(
 ) -> Model:
     lightgbm = _import_library("lightgbm")
 
-    fixed = {
-        "objective": "binary",
+    fixed: dict[str, Any] = {
+        # The same loss; `binary` takes labels of 0 and 1 only.
+        "objective": "binary" if np.isin(data.label, (0.0, 1.0)).all() else "cross_entropy",
         "metric": "None",
         "verbosity": -1,
         "num_threads": threads,
