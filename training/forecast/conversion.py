@@ -157,19 +157,6 @@ def apply_win_probability(chances: FloatArray, win_probability: FloatArray, *, h
     return np.where(known[:, None], scaled, chances)
 
 
-def shift_into_month(chances: FloatArray, *, elapsed: float) -> FloatArray:
-    """Chances by calendar month from a moment at which the share `elapsed` of its month is over.
-
-    They were learned at month starts; within a month they are taken between those of its start and of the next one's.
-    Lag 0 stays the month of the moment.
-    """
-    next_start = np.hstack([np.zeros((len(chances), 1)), chances[:, :-1]])
-    # What the next month's start would call "won already" is won in this month.
-    next_start[:, -1] += chances[:, -1]
-    mixed: FloatArray = (1.0 - elapsed) * chances + elapsed * next_start
-    return mixed
-
-
 @dataclass(frozen=True)
 class _Counts:
     at_risk: FloatArray

@@ -1,4 +1,4 @@
-"""Past month starts, the deals open then, and what had become of them by the origin: what a forecast learns from."""
+"""Past moments a month apart, the deals open then, and what had become of them: what a forecast learns from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from common.errors import TooLittleDataError
 from training.forecast.conversion import due_bucket
 from training.forecast.history import PipelineHistory, snapshot_moments
-from training.forecast.periods import month_number, month_start
+from training.forecast.periods import month_number
+from training.forecast.versions import Places, microseconds
 
 _LEAST_DECIDED = 10
 _LEAST_MONTHS = 6
@@ -31,7 +32,8 @@ def learn_from(history: PipelineHistory, *, at: datetime, seed: int) -> tuple[pd
     Returns:
         The snapshots: the deal's columns, `moment`, `month` (its number), `watched` (whole months known after it),
         `due` (bucket of the close date), `won`, `lag` (month of the outcome relative to the snapshot's, NaN while
-        open, -1 if it was decided before and not yet known), `ratio` (booked over entered), `booked_usd`, and how the
+        open, -1 if it was decided in a month before and not yet known), `is_soon` (decided before the next snapshot),
+        `is_late` (decided before this one and not yet known), `ratio` (booked over entered), `booked_usd`, and how the
         deal came there: `stage_days`, `moves`, `moved_days`, `amount_change`. The open deals: the same but outcomes.
 
     Raises:
@@ -45,8 +47,6 @@ def learn_from(history: PipelineHistory, *, at: datetime, seed: int) -> tuple[pd
             got=f"{len(moments)}",
             next_step="load more history",
         )
-    begun = month_start(month_number(at))
-    moments = [*moments, *([begun] if begun < at else [])]
     n_decided = len(history.outcomes(at))
     if n_decided < _LEAST_DECIDED:
         raise TooLittleDataError(
@@ -55,8 +55,8 @@ def learn_from(history: PipelineHistory, *, at: datetime, seed: int) -> tuple[pd
             next_step="load more history",
         )
     all_moments = [*moments, at]
-    places = history.open_places(all_moments)
     number = history.versions.deal
+    places = _unsold(history, history.open_places(all_moments), all_moments, at=at)
     # Numbers of the deals met, in the order of their ids, so that the same deals are drawn whatever else is known.
     is_met = np.zeros(len(history.versions.ids), dtype=bool)
     for place in places:
@@ -75,7 +75,20 @@ def learn_from(history: PipelineHistory, *, at: datetime, seed: int) -> tuple[pd
     rows = rows.join(_so_far(rows, code))
     past = rows[~is_now & is_learned[code]].reset_index(drop=True)
     now = rows[is_now].reset_index(drop=True)
-    return _with_outcomes(past, history.fates(at), history.booked(at)), now
+    return _with_outcomes(past, history.fates(at), history.booked(at), moments=all_moments), now
+
+
+def _unsold(
+    history: PipelineHistory, places: Sequence[Places], moments: Sequence[datetime], *, at: datetime
+) -> list[Places]:
+    """The places whose deals had no sale that was known at their moment: its money is there, whatever the deal says."""
+    booked = history.booked(at)
+    # The last place stands for sales of deals that nothing else tells of.
+    sold_at = np.full(len(history.versions.sorted_ids) + 1, np.iinfo(np.int64).max)
+    known_at = booked["known_at"].dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
+    sold_at[history.versions.numbers(booked.index)] = known_at.astype(np.int64)
+    number = history.versions.deal
+    return [place[sold_at[number[place]] > microseconds(moment)] for place, moment in zip(places, moments, strict=True)]
 
 
 def _seen(deals: pd.DataFrame, moments: Sequence[datetime], counts: Sequence[int], *, at: datetime) -> pd.DataFrame:
@@ -90,15 +103,21 @@ def _seen(deals: pd.DataFrame, moments: Sequence[datetime], counts: Sequence[int
     )
 
 
-def _with_outcomes(rows: pd.DataFrame, fates: pd.DataFrame, booked: pd.DataFrame) -> pd.DataFrame:
+def _with_outcomes(
+    rows: pd.DataFrame, fates: pd.DataFrame, booked: pd.DataFrame, *, moments: Sequence[datetime]
+) -> pd.DataFrame:
     number, names = pd.factorize(rows["opportunity_id"])
     decided, sold = fates.iloc[fates.index.get_indexer(names)], booked.reindex(names)
     told = {"decided_at": decided, "booked_at": sold, "booked_usd": sold}
     rows = rows.assign(**{name: source[name].array.take(number) for name, source in told.items()})
     status = decided["status"].to_numpy()[number]
-    when = rows["booked_at"].where((status == "won") & rows["booked_at"].notna(), rows["decided_at"])
-    rows["won"] = status == "won"
+    # Money that is known says so before the deal does.
+    rows["won"] = (status == "won") | ((status == "open") & rows["booked_at"].notna())
+    when = rows["booked_at"].where(rows["won"] & rows["booked_at"].notna(), rows["decided_at"])
     rows["lag"] = (when.dt.year * 12 + when.dt.month - 1 - rows["month"]).clip(lower=-1)
+    following = pd.DatetimeIndex(list(moments[1:]))[rows["month"].to_numpy() - month_number(moments[0])]
+    rows["is_late"] = when < rows["moment"]
+    rows["is_soon"] = (when < following) & (rows["lag"] >= 0)
     rows["ratio"] = (rows["booked_usd"] / rows["amount_usd"]).where(rows["won"] & (rows["amount_usd"] > 0))
     return rows
 
