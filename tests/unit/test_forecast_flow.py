@@ -144,8 +144,7 @@ def snapshots(months: int, per_month: int, lost_last: int) -> pd.DataFrame:
             rows.append((deal, month, "Proposal", number < 4, 0.0 if ended else np.nan))
             if not ended and month + 1 < months:
                 rows.append((deal, month + 1, "Final", False, 0.0))
-    found = pd.DataFrame(rows, columns=["opportunity_id", "month", "stage", "won", "lag"])
-    return found.assign(is_soon=found["lag"] == 0)
+    return pd.DataFrame(rows, columns=["opportunity_id", "month", "stage", "won", "lag"])
 
 
 def test_moves_are_learned_from_where_deals_stood_a_month_later() -> None:
@@ -178,30 +177,11 @@ def test_after_a_proven_change_losses_are_followed_further_and_less_surely_than_
 def test_the_month_of_the_moment_takes_no_part() -> None:
     rows = snapshots(24, 20, 4)
     nobody = rows.iloc[:0]
-    hasty = rows.assign(is_soon=rows["is_soon"].where(rows["month"] < 23, True))
+    hasty = rows.assign(lag=rows["lag"].where(rows["month"] < 23, 0.0))
     moved, then = (count_moves(of, nobody, month=23) for of in (rows, hasty))
     assert moved.whole == len(moved.lost[0]) == 23
     assert then.moves.tolist() == moved.moves.tolist()
     assert then.lost[0].tolist() == moved.lost[0].tolist()
-
-
-def test_a_step_from_within_a_month_ends_with_the_next_snapshot_and_not_with_the_month() -> None:
-    rows = snapshots(12, 20, 4)
-    # Half of those that ended before the next snapshot did so after the month's end.
-    later = rows.assign(lag=rows["lag"].where(rows.index % 2 == 0, rows["lag"] + 1))
-    moved, then = (count_moves(of, rows.iloc[:0], month=12, elapsed=0.6) for of in (rows, later))
-    assert then.moves.tolist() == moved.moves.tolist()
-    assert moved.flow().elapsed == 0.6
-
-
-def test_of_a_step_from_within_a_month_the_end_falls_into_the_next_month() -> None:
-    start = paced(month=JANUARY)
-    within = replace(start, elapsed=0.6)
-    whole, rest = (of._wins(*of._paced(JANUARY))[0] for of in (start, within))
-    assert rest[:, 0] == pytest.approx(0.4 * whole[:, 0])
-    assert rest[:, 1] == pytest.approx(0.6 * whole[:, 0] + 0.4 * whole[:, 1])
-    # February's wins, of which January's pace made a part.
-    assert within.ratios()[1, 1] < start.ratios()[1, 1]
 
 
 def test_without_anything_to_compare_the_levels_are_neutral() -> None:

@@ -30,7 +30,7 @@ from training.forecast.periods import month_number, share_of_month
 from training.forecast.pipeline_baselines import known_stage_rates
 from training.forecast.renewals import Renewals
 from training.forecast.rep_factors import RepFactors, learn_rep_factors
-from training.forecast.snapshots import learn_from
+from training.forecast.snapshots import learn_from, whole_months
 from training.forecast.turn import Turn
 from training.forecast.wins import of_reps, places_of_rest, track_wins, wins_of_reps, wins_until_next
 
@@ -166,11 +166,12 @@ def learn_pipeline(
     reps = with_unassigned(history.reps(at))
     snapshots, deals = learn_from(history, at=at, seed=seed)
     outcomes = len(history.outcomes(at))
+    whole = whole_months(history, snapshots, deals, at=at, seed=seed)
     table = learn_conversion(snapshots)
     # Fits take most of the time and need no Python: what does not wait for them is learned meanwhile.
     with ThreadPoolExecutor(max_workers=1) as pool:
         fitted = pool.submit(learn_origin_model, snapshots, table, seed=seed) if outcomes >= LEAST_OUTCOMES else None
-        moved, opened = count_moves(snapshots, deals, month=month, elapsed=elapsed), count_opened(history, at=at)
+        moved, opened = count_moves(*whole, month=month), count_opened(history, at=at)
         turn = look_for_turn(history, moved, opened, at=at)
         flow = moved.flow(turned=turn.since)
         new_business, new_wins = learn_created(

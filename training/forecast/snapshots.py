@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from common.errors import TooLittleDataError
 from training.forecast.conversion import due_bucket
 from training.forecast.history import PipelineHistory, snapshot_moments
-from training.forecast.periods import month_number
+from training.forecast.periods import month_number, month_start
 from training.forecast.versions import Places, microseconds
 
 _LEAST_DECIDED = 10
@@ -57,13 +58,7 @@ def learn_from(history: PipelineHistory, *, at: datetime, seed: int) -> tuple[pd
     all_moments = [*moments, at]
     number = history.versions.deal
     places = _unsold(history, history.open_places(all_moments), all_moments, at=at)
-    # Numbers of the deals met, in the order of their ids, so that the same deals are drawn whatever else is known.
-    is_met = np.zeros(len(history.versions.ids), dtype=bool)
-    for place in places:
-        is_met[number[place]] = True
-    counted = sum(len(place) for place in places[:-1])
-    is_learned = np.zeros(len(history.versions.ids), dtype=bool)
-    is_learned[is_met] = _sample(int(is_met.sum()), share=_MOST_ROWS / max(counted, 1), seed=seed)
+    is_learned = _drawn(history, places, seed=seed)
     # What is open now needs its own past, whether it is learned from or not.
     is_needed = is_learned.copy()
     is_needed[number[places[-1]]] = True
@@ -76,6 +71,55 @@ def learn_from(history: PipelineHistory, *, at: datetime, seed: int) -> tuple[pd
     past = rows[~is_now & is_learned[code]].reset_index(drop=True)
     now = rows[is_now].reset_index(drop=True)
     return _with_outcomes(past, history.fates(at), history.booked(at), moments=all_moments), now
+
+
+def whole_months(
+    history: PipelineHistory, snapshots: pd.DataFrame, deals: pd.DataFrame, *, at: datetime, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The same at month starts, up to that of the moment's month: whole months are told to run fast or slow, not parts.
+
+    Args:
+        history: As for `learn_from`.
+        snapshots: What it gave.
+        deals: The same.
+        at: As for it.
+        seed: As for it.
+
+    Returns:
+        Snapshots and open deals with `opportunity_id`, `stage`, `month`, `won` and `lag` (of the snapshots) alone; what
+        was given, where the moment is a month's start.
+    """
+    begun = month_start(month_number(at))
+    if begun == at:
+        return snapshots, deals
+    moments = [*(month_start(number) for number in sorted(snapshots["month"].unique().tolist())), begun]
+    places, number = _unsold(history, history.open_places(moments), moments, at=at), history.versions.deal
+    is_learned = _drawn(history, places, seed=seed)
+    places = [*(place[is_learned[number[place]]] for place in places[:-1]), places[-1]]
+    all_places = np.concatenate(places)
+    counts = [len(place) for place in places]
+    rows = pd.DataFrame(
+        {
+            "opportunity_id": history.versions.ids[number[all_places]],
+            "stage": history.versions.texts["stage"].at(all_places),
+            "month": np.repeat([month_number(moment) for moment in moments], counts),
+        }
+    )
+    past, now = rows.iloc[: -counts[-1] or None], rows.iloc[len(rows) - counts[-1] :]
+    return past.assign(**_outcomes(past, history.fates(at), history.booked(at))), now.reset_index(drop=True)
+
+
+def _drawn(history: PipelineHistory, places: Sequence[Places], *, seed: int) -> NDArray[np.bool_]:
+    """Which deals are learned from, by number: all that were met, or a sample where their snapshots are too many."""
+    number, size = history.versions.deal, len(history.versions.ids)
+    # Numbers of the deals met, in the order of their ids, so that the same deals are drawn whatever else is known.
+    is_met = np.zeros(size, dtype=bool)
+    for place in places:
+        is_met[number[place]] = True
+    counted = sum(len(place) for place in places[:-1])
+    is_learned = np.zeros(size, dtype=bool)
+    is_learned[is_met] = _sample(int(is_met.sum()), share=_MOST_ROWS / max(counted, 1), seed=seed)
+    return is_learned
 
 
 def _unsold(
@@ -106,20 +150,28 @@ def _seen(deals: pd.DataFrame, moments: Sequence[datetime], counts: Sequence[int
 def _with_outcomes(
     rows: pd.DataFrame, fates: pd.DataFrame, booked: pd.DataFrame, *, moments: Sequence[datetime]
 ) -> pd.DataFrame:
-    number, names = pd.factorize(rows["opportunity_id"])
-    decided, sold = fates.iloc[fates.index.get_indexer(names)], booked.reindex(names)
-    told = {"decided_at": decided, "booked_at": sold, "booked_usd": sold}
-    rows = rows.assign(**{name: source[name].array.take(number) for name, source in told.items()})
-    status = decided["status"].to_numpy()[number]
-    # Money that is known says so before the deal does.
-    rows["won"] = (status == "won") | ((status == "open") & rows["booked_at"].notna())
-    when = rows["booked_at"].where(rows["won"] & rows["booked_at"].notna(), rows["decided_at"])
-    rows["lag"] = (when.dt.year * 12 + when.dt.month - 1 - rows["month"]).clip(lower=-1)
+    found = _outcomes(rows, fates, booked)
+    when = found.pop("when")
+    rows = rows.assign(**found)
     following = pd.DatetimeIndex(list(moments[1:]))[rows["month"].to_numpy() - month_number(moments[0])]
     rows["is_late"] = when < rows["moment"]
     rows["is_soon"] = (when < following) & (rows["lag"] >= 0)
     rows["ratio"] = (rows["booked_usd"] / rows["amount_usd"]).where(rows["won"] & (rows["amount_usd"] > 0))
     return rows
+
+
+def _outcomes(rows: pd.DataFrame, fates: pd.DataFrame, booked: pd.DataFrame) -> dict[str, Any]:
+    """What had become of each row's deal, and when."""
+    number, names = pd.factorize(rows["opportunity_id"])
+    decided, sold = fates.iloc[fates.index.get_indexer(names)], booked.reindex(names)
+    told = {"decided_at": decided, "booked_at": sold, "booked_usd": sold}
+    found = {name: pd.Series(source[name].array.take(number), index=rows.index) for name, source in told.items()}
+    status, is_sold = decided["status"].to_numpy()[number], found["booked_at"].notna()
+    # Money that is known says so before the deal does.
+    won = (status == "won") | ((status == "open") & is_sold)
+    when = found["booked_at"].where(won & is_sold, found["decided_at"])
+    lag = (when.dt.year * 12 + when.dt.month - 1 - rows["month"]).clip(lower=-1)
+    return {**found, "won": won, "lag": lag, "when": when}
 
 
 def _sample(count: int, *, share: float, seed: int) -> NDArray[np.bool_]:
