@@ -1,6 +1,6 @@
 """How open deals turn into money: when and with what chance they are won, and how much of the entered amount is booked.
 
-Learned from what was known at the origin: past month starts, the deals open then, and what had become of them by the
+Learned from what was known at the origin: past moments, the deals open then, and what had become of them by the
 origin. A deal still open at the origin is counted as long as it was watched and no longer (Aalen and Johansen 1978),
 so that open is not taken for lost.
 """
@@ -70,7 +70,7 @@ def learn_conversion(snapshots: pd.DataFrame) -> Conversion:
     """Learn from past snapshots.
 
     Args:
-        snapshots: One row per past month start and deal open then: `due` (bucket), `stage`, `watched` (whole months
+        snapshots: One row per past moment and deal open then: `due` (bucket), `stage`, `watched` (whole months
             known after it), `lag` (month of its outcome relative to the snapshot's, NaN while open), `won`, `ratio`
             (booked over entered, NaN unless won), `booked_usd`.
     """

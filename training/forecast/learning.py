@@ -192,6 +192,7 @@ def learn_pipeline(
     season = learn_season(snapshots, expected) if has_seasons and not is_plain else np.ones(12)
     expected = apply_rows(expected, season, number)
     in_quarter = np.ones((2, 12)) if is_plain else places_of_rest(snapshots, expected, elapsed=elapsed)
+    # What is left of each snapshot's own month, then the months after it.
     expected[:, :2] = apply_rows(expected[:, :2], in_quarter[0], number)
     expected[:, 2:] = apply_rows(expected[:, 2:], in_quarter[1], number + 2)
     none = np.zeros(len(reps))

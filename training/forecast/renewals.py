@@ -59,7 +59,7 @@ def learn_renewals(transactions: pd.DataFrame, *, at: datetime, wandering: Float
         return Renewals(
             term_months=0, rate=0.0, rate_by_kind={}, ratio=np.ones(1), due=nothing, level=neutral_level(0.01)
         )
-    renewal, month = _renewed_by(rows, term), month_number(at)
+    renewal, amounts, month = _renewed_by(rows, term), rows["amount_usd"].to_numpy(dtype=np.float64), month_number(at)
     matched = pd.Series(renewal >= 0, index=rows.index)
     over = rows["month"] + term < month
     rate = float((matched & over).sum() / max(int(over.sum()), 1))
@@ -74,8 +74,7 @@ def learn_renewals(transactions: pd.DataFrame, *, at: datetime, wandering: Float
         term_months=term,
         rate=rate,
         rate_by_kind={str(kind): float(value) for kind, value in by_kind.items()},
-        ratio=rows["amount_usd"].to_numpy(dtype=np.float64)[renewal[matched]]
-        / rows.loc[matched, "amount_usd"].to_numpy(),
+        ratio=amounts[renewal[matched]] / amounts[matched],
         due=due[["due_month", "rep_id", "amount_usd", "chance", "transaction_id"]],
         level=_track(rows[over], matched[over], term, wandering),
     )
