@@ -126,11 +126,12 @@ def _unsold(
     history: PipelineHistory, places: Sequence[Places], moments: Sequence[datetime], *, at: datetime
 ) -> list[Places]:
     """The places whose deals had no sale that was known at their moment: its money is there, whatever the deal says."""
-    booked = history.booked(at)
-    # The last place stands for sales of deals that nothing else tells of.
-    sold_at = np.full(len(history.versions.sorted_ids) + 1, np.iinfo(np.int64).max)
-    known_at = booked["known_at"].dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
-    sold_at[history.versions.numbers(booked.index)] = known_at.astype(np.int64)
+    fates, booked = history.fates(at), history.booked(at)
+    place_of = fates.index.get_indexer(booked.index)
+    is_told = place_of >= 0
+    known_at = booked["known_at"].dt.tz_localize(None).to_numpy(dtype="datetime64[us]").astype(np.int64)
+    sold_at = np.full(len(history.versions.sorted_ids), np.iinfo(np.int64).max)
+    sold_at[fates["number"].to_numpy()[place_of[is_told]]] = known_at[is_told]
     number = history.versions.deal
     return [place[sold_at[number[place]] > microseconds(moment)] for place, moment in zip(places, moments, strict=True)]
 

@@ -75,14 +75,6 @@ class Versions:
         """Ids of the deals, sorted."""
         return np.array(self.sorted_ids.to_pylist(), dtype=object)
 
-    def numbers(self, ids: pd.Index[Any]) -> Places:
-        """Numbers of deals by their ids; -1 for those never told of."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        found = pc.index_in(pa.array(ids, type=self.sorted_ids.type), value_set=self.sorted_ids)
-        return np.asarray(found.fill_null(-1), dtype=np.int64)
-
     @cached_property
     def has_ties(self) -> bool:
         """Whether two versions of a deal share both their times; only then all that they say puts them in order."""
