@@ -15,6 +15,7 @@ from training.forecast.origin_model import CHECKED_LAGS
 from training.forecast.rep_factors import RepFactors, learn_rep_factors
 
 _PRIOR_WINS = 20.0
+"""Wins of a place in the quarter that stay with the share of all, as in `learn_places`."""
 
 
 def of_reps(factor: FloatArray, rep_ids: pd.Series, reps: pd.DataFrame) -> FloatArray:
