@@ -16,6 +16,7 @@ from common.errors import TooLittleDataError
 from training.forecast.backtest import backtest_metrics, backtest_origins, backtest_pipeline
 from training.forecast.frame import summarise
 from training.forecast.history import LEVELS, PipelineHistory
+from training.forecast.learning import learn_pipeline
 from training.forecast.periods import parse_period, periods_within
 from training.forecast.pipeline import PipelineForecast, WinProbabilities, forecast_pipeline
 from warehouse.simulator import simulate
@@ -203,3 +204,34 @@ def test_a_moment_within_a_month_forecasts_the_rest_of_it(world: dict[str, pa.Ta
     values = summarise(made.bottom, [october]).set_index("level").loc["company"]
     assert values["closed"] > 0
     assert values["expected"] > values["closed"]
+
+
+def test_an_hour_before_a_month_begins_it_is_expected_to_bring_what_it_is_at_its_start(
+    world: dict[str, pa.Table], made: PipelineForecast
+) -> None:
+    # The last month of a quarter was over, the first of the next begins: wins of the two are unlike.
+    history = PipelineHistory(memory_tables(world))
+    options = {"months": MONTHS, "season_length": 12, "n_paths": 50, "seed": 7}
+    before = forecast_pipeline(history, at=AT - timedelta(hours=1), **options)
+    month = MONTHS.index(AT.year * 12 + AT.month - 1)
+    for part in ("open", "new", "renewal"):
+        one, other = (of.bottom.components[part][:, month].sum() for of in (before, made))
+        assert one == pytest.approx(other, rel=0.1), part
+
+
+def test_a_deal_whose_sale_is_known_is_not_open_though_it_says_so(world: dict[str, pa.Table]) -> None:
+    known = world["transactions"].filter(pc.less_equal(world["transactions"]["created_timestamp"], pa.scalar(AT)))
+    deals = learn_pipeline(
+        PipelineHistory(memory_tables(world)), at=AT, season_length=12, seed=7
+    ).deals  # fmt: skip
+    deal = deals["opportunity_id"].iloc[0]
+    sale = known.filter(pc.equal(known["kind"], "booking")).slice(0, 1).to_pylist()[0]
+    sale |= {"transaction_id": "T-more", "opportunity_id": deal, "rep_id": deals["rep_id"].iloc[0]}
+    hour = timedelta(hours=1)
+    found = {}
+    for name, told in {"known": AT - hour, "not known": AT + hour}.items():
+        row = {**sale, "event_timestamp": AT - 2 * hour, "created_timestamp": told}
+        money = pa.concat_tables([known, pa.Table.from_pylist([row], schema=known.schema)])
+        history = PipelineHistory(memory_tables({**world, "transactions": money}))
+        found[name] = set(learn_pipeline(history, at=AT, season_length=12, seed=7).deals["opportunity_id"])
+    assert found["not known"] - found["known"] == {deal}

@@ -13,7 +13,6 @@ from training.forecast.conversion import (
     due_bucket,
     learn_conversion,
     learn_season,
-    shift_into_month,
 )
 
 
@@ -75,30 +74,20 @@ CHANCES = st.lists(st.floats(0.0, 1.0), min_size=N_LAGS, max_size=N_LAGS).map(
 )
 
 
-@given(chances=CHANCES, probability=st.floats(0.0, 1.0), elapsed=st.floats(0.0, 1.0))
+@given(chances=CHANCES, probability=st.floats(0.0, 1.0))
 @settings(max_examples=60, deadline=None)
-def test_chances_stay_chances_and_agree_with_the_deal_model(
-    chances: np.ndarray, probability: float, elapsed: float
-) -> None:
+def test_chances_stay_chances_and_agree_with_the_deal_model(chances: np.ndarray, probability: float) -> None:
     within = 1 + 6
     asked = apply_win_probability(chances, np.array([probability]), horizon_days=183)
     assert (asked >= 0).all()
     assert asked.sum() <= 1 + 1e-9
     if chances[0, :within].sum() > 1e-6:
         assert asked[0, :within].sum() == pytest.approx(probability, abs=1e-9)
-    assert shift_into_month(chances, elapsed=elapsed).sum() == pytest.approx(chances.sum())
 
 
 def test_a_deal_without_a_probability_keeps_what_was_learned() -> None:
     chances = np.full((1, N_LAGS), 0.01)
     assert apply_win_probability(chances, np.array([np.nan]), horizon_days=183) == pytest.approx(chances)
-
-
-def test_at_the_end_of_a_month_the_next_month_is_like_a_month_start() -> None:
-    chances = np.zeros((1, N_LAGS))
-    chances[0, :3] = [0.1, 0.3, 0.2]
-    assert shift_into_month(chances, elapsed=1.0)[0, :4] == pytest.approx([0.0, 0.1, 0.3, 0.2])
-    assert shift_into_month(chances, elapsed=0.0)[0, :3] == pytest.approx([0.1, 0.3, 0.2])
 
 
 def test_a_season_is_learned_from_wins_beyond_expectation_and_shrunk_by_its_years() -> None:

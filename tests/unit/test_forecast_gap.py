@@ -92,6 +92,7 @@ class History:
                 "opportunity_id": sold["opportunity_id"],
                 "amount_usd": sold["booked_usd"],
                 "event_timestamp": sold["decided_at"],
+                "created_timestamp": sold["decided_at"],
             }
         )
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -35,7 +37,8 @@ def test_of_the_month_that_has_begun_only_the_rest_is_new() -> None:
         amounts=np.ones(1),
         shares=np.ones(1),
     )
-    assert learned.wins(elapsed=0.75) == pytest.approx([2.5, 5.0 + 10.0])
+    # 25 deals come in the last quarter of the month, an eighth of a month before its end and not half a month.
+    assert learned.wins(elapsed=0.75) == pytest.approx([25 * 0.1 / 4, 25 * 0.2 + 10.0])
 
 
 def test_wins_follow_the_season_of_the_month_that_their_deals_came_in() -> None:
@@ -106,13 +109,14 @@ def test_rep_shares_sum_to_one_and_leave_out_who_has_left() -> None:
 def contracts(rows: list[tuple[str, str, str, float]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["account_id", "kind", "event_timestamp", "amount_usd"])
     frame["event_timestamp"] = pd.to_datetime(frame["event_timestamp"], utc=True)
+    frame["created_timestamp"] = frame["event_timestamp"] + pd.Timedelta(minutes=5)
     return frame.assign(product_id="p", rep_id="r", transaction_id=[f"t{n:03d}" for n in range(len(frame))])
 
 
 def test_renewals_find_the_term_the_rate_and_what_is_due() -> None:
     rows = [(f"a{n}", "booking", "2024-03-10", 100.0) for n in range(40)]
     rows += [(f"a{n}", "renewal", "2025-03-11", 110.0) for n in range(30)]
-    learned = learn_renewals(contracts(rows), month=2025 * 12 + 6)
+    learned = learn_renewals(contracts(rows), at=datetime(2025, 7, 1, tzinfo=UTC))
     assert learned.term_months == 12
     assert learned.rate == pytest.approx(30 / 40)
     assert learned.ratio.mean() == pytest.approx(1.1)
@@ -121,6 +125,52 @@ def test_renewals_find_the_term_the_rate_and_what_is_due() -> None:
 
 
 def test_a_source_without_renewals_has_none_due() -> None:
-    learned = learn_renewals(contracts([("a", "booking", "2024-03-10", 100.0)] * 50), month=2025 * 12)
+    learned = learn_renewals(
+        contracts([("a", "booking", "2024-03-10", 100.0)] * 50), at=datetime(2025, 1, 1, tzinfo=UTC)
+    )
     assert learned.term_months == 0
     assert learned.due.empty
+
+
+def signed(*, due: list[str]) -> pd.DataFrame:
+    """Forty contracts of March 2024, twenty of them renewed a year and a day later, and contracts due in May 2025."""
+    rows = [(f"a{n}", "booking", "2024-03-10", 100.0) for n in range(40)]
+    rows += [(f"a{n}", "renewal", "2025-03-11", 100.0) for n in range(20)]
+    return contracts([*rows, *((f"b{day}", "booking", day, 100.0) for day in due)])
+
+
+def chances_in_may(money: pd.DataFrame, *, day: int) -> list[float]:
+    """Chances, as of a day of May 2025, of the contracts due in it."""
+    due = learn_renewals(money, at=datetime(2025, 5, day, tzinfo=UTC)).due
+    return due.loc[due["due_month"] == 2025 * 12 + 4, "chance"].tolist()
+
+
+def test_a_contract_whose_anniversary_is_to_come_is_as_likely_to_be_renewed_late_in_the_month_as_before() -> None:
+    money = signed(due=["2024-05-03", "2024-05-28"])
+    usual = chances_in_may(money, day=1)
+    assert usual == pytest.approx([0.5, 0.5], abs=0.02)
+    # The first should have been renewed on the 4th.
+    assert chances_in_may(money, day=21) == [0.0, usual[1]]
+
+
+def test_what_is_entered_late_is_waited_for() -> None:
+    money = signed(due=["2024-05-03"])
+    is_renewal = money["kind"] == "renewal"
+    slow = is_renewal & (money.index % 4 == 0)
+    money["created_timestamp"] = money["created_timestamp"].where(
+        ~slow, money["event_timestamp"] + pd.Timedelta(days=9)
+    )
+    (usual,), (after,) = (chances_in_may(money, day=day) for day in (1, 6))
+    # A quarter of the renewals is known nine days late: of what may still come, that is left.
+    assert after == pytest.approx(usual * 0.25 / (1 - usual * 0.75))
+
+
+def test_where_nothing_tells_when_renewals_come_the_rest_of_the_month_is_left() -> None:
+    money = signed(due=["2024-05-03"])
+    money["event_timestamp"] = money["event_timestamp"].where(
+        money["kind"] != "renewal", pd.Timestamp("2025-03-01", tz="UTC")
+    )
+    money["created_timestamp"] = money["event_timestamp"]
+    (usual,), (half,) = (chances_in_may(money, day=day) for day in (1, 16))
+    left = 1 - 15 / 31
+    assert half == pytest.approx(usual * left / (1 - usual * (1 - left)))

@@ -5,7 +5,17 @@ from datetime import UTC, date, datetime
 import pytest
 
 from common.errors import InputError
-from training.forecast.periods import Period, month_start, parse_period, period_of, periods_within
+from training.forecast.history import snapshot_moments
+from training.forecast.periods import (
+    Period,
+    moment_in_month,
+    month_number,
+    month_start,
+    parse_period,
+    period_of,
+    periods_within,
+    share_of_month,
+)
 
 
 @pytest.mark.parametrize(
@@ -40,3 +50,22 @@ def test_only_periods_whose_months_are_all_present_are_offered() -> None:
 def test_a_quarter_is_followed_by_the_next_one_over_the_end_of_the_year() -> None:
     assert period_of(date(2025, 12, 31), "quarter").shifted(1).name == "2026Q1"
     assert month_start(Period(2025 * 12 + 11, 1).shifted(1).first_month) == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_a_share_of_a_month_is_found_again() -> None:
+    at = datetime(2026, 2, 15, tzinfo=UTC)
+    assert share_of_month(at) == 0.5
+    assert moment_in_month(month_number(at), 0.5) == at
+    assert moment_in_month(2026 * 12 + 2, 0.5) == datetime(2026, 3, 16, 12, tzinfo=UTC)
+    assert moment_in_month(2026 * 12 + 2, 0.0) == month_start(2026 * 12 + 2)
+
+
+def test_past_moments_are_as_far_into_their_months_as_the_one_that_is_asked_for() -> None:
+    first = datetime(2025, 10, 20, tzinfo=UTC)
+    starts = [month_start(number) for number in range(2025 * 12 + 10, 2026 * 12 + 1)]
+    assert snapshot_moments(datetime(2026, 2, 1, tzinfo=UTC), first=first) == starts
+    middles = [
+        datetime(2025, 11, 16, tzinfo=UTC),
+        *(datetime(y, m, 16, 12, tzinfo=UTC) for y, m in ((2025, 12), (2026, 1))),
+    ]
+    assert snapshot_moments(datetime(2026, 2, 15, tzinfo=UTC), first=first) == middles

@@ -11,7 +11,7 @@ _PRIOR_DEALS = 5.0
 
 
 def learn_commits(snapshots: pd.DataFrame) -> tuple[float | None, dict[str, float]]:
-    """Share of committed amounts that was booked in the same quarter, at past quarters' first instants.
+    """Share of committed amounts that was booked in the same quarter, at snapshots in past quarters' first months.
 
     A rep's share is shrunk to that of all, as if five more of their deals had kept to it: below 1 a rep promises more
     than comes, above 1 less.

@@ -1,6 +1,6 @@
 """How open deals turn into money: when and with what chance they are won, and how much of the entered amount is booked.
 
-Learned from what was known at the origin: past month starts, the deals open then, and what had become of them by the
+Learned from what was known at the origin: past moments, the deals open then, and what had become of them by the
 origin. A deal still open at the origin is counted as long as it was watched and no longer (Aalen and Johansen 1978),
 so that open is not taken for lost.
 """
@@ -70,7 +70,7 @@ def learn_conversion(snapshots: pd.DataFrame) -> Conversion:
     """Learn from past snapshots.
 
     Args:
-        snapshots: One row per past month start and deal open then: `due` (bucket), `stage`, `watched` (whole months
+        snapshots: One row per past moment and deal open then: `due` (bucket), `stage`, `watched` (whole months
             known after it), `lag` (month of its outcome relative to the snapshot's, NaN while open), `won`, `ratio`
             (booked over entered, NaN unless won), `booked_usd`.
     """
@@ -155,19 +155,6 @@ def apply_win_probability(chances: FloatArray, win_probability: FloatArray, *, h
     outside = np.divide(1.0 - asked, 1.0 - within, out=np.ones_like(asked), where=within < 1)
     scaled = np.hstack([chances[:, :last] * inside[:, None], chances[:, last:] * outside[:, None]])
     return np.where(known[:, None], scaled, chances)
-
-
-def shift_into_month(chances: FloatArray, *, elapsed: float) -> FloatArray:
-    """Chances by calendar month from a moment at which the share `elapsed` of its month is over.
-
-    They were learned at month starts; within a month they are taken between those of its start and of the next one's.
-    Lag 0 stays the month of the moment.
-    """
-    next_start = np.hstack([np.zeros((len(chances), 1)), chances[:, :-1]])
-    # What the next month's start would call "won already" is won in this month.
-    next_start[:, -1] += chances[:, -1]
-    mixed: FloatArray = (1.0 - elapsed) * chances + elapsed * next_start
-    return mixed
 
 
 @dataclass(frozen=True)

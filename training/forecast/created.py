@@ -153,7 +153,7 @@ def learn_due(
 ) -> Renewals:
     """Contracts that come up again, those of reps who have left with whoever took over."""
     transactions = history.transactions(at)
-    learned = learn_renewals(transactions, month=month_number(at), wandering=wandering)
+    learned = learn_renewals(transactions, at=at, wandering=wandering)
     takes_over = heirs(reps.iloc[:-1], transactions, snapshots)
     owner = learned.due["rep_id"]
     return replace(learned, due=learned.due.assign(rep_id=owner.map(takes_over).fillna(owner)))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from common.errors import TooLittleDataError
-from training.forecast.periods import month_number, month_start
+from training.forecast.periods import moment_in_month, month_number, share_of_month
 from training.forecast.states import DEAL_COLUMNS, States, deal_frame, without_ties
 from training.forecast.versions import Places, Versions, read_versions
 
@@ -201,7 +201,7 @@ class PipelineHistory:
 
 
 def booked_by_deal(transactions: pd.DataFrame) -> pd.DataFrame:
-    """First sale and its amount per deal: columns `booked_at`, `booked_usd`, by opportunity_id.
+    """First sale and amount per deal: columns `booked_at`, `known_at`, `booked_usd`, by opportunity_id.
 
     Args:
         transactions: In order of time.
@@ -210,13 +210,24 @@ def booked_by_deal(transactions: pd.DataFrame) -> pd.DataFrame:
     number, names = pd.factorize(sales["opportunity_id"])
     first = np.unique(number, return_index=True)[1]
     booked = np.bincount(number, weights=sales["amount_usd"].to_numpy(dtype=np.float64), minlength=len(names))
-    when = sales["event_timestamp"].iloc[first].reset_index(drop=True)
-    found = pd.DataFrame({"booked_at": when, "booked_usd": booked})
+    when = {"booked_at": sales["event_timestamp"], "known_at": known_since(sales)}
+    found = pd.DataFrame({name: times.iloc[first].reset_index(drop=True) for name, times in when.items()})
+    found["booked_usd"] = booked
     return found.set_index(pd.Index(names, name="opportunity_id"))
 
 
+def known_since(rows: pd.DataFrame) -> pd.Series:
+    """When each row was known: it had happened and could be known."""
+    event, created = rows["event_timestamp"], rows["created_timestamp"]
+    return event.where(event >= created, created)
+
+
 def snapshot_moments(at: datetime, *, first: datetime) -> list[datetime]:
-    """Month starts whose open deals are learned from at `at`: the two years before it, since `first`."""
-    month = month_number(at)
+    """Moments whose open deals are learned from at `at`: one a month of the two years before it, since `first`.
+
+    Each is as far into its month as `at` is into its own: what becomes of a deal in the rest of a month is learned from
+    rests as long.
+    """
+    month, share = month_number(at), share_of_month(at)
     oldest = max(month - _SNAPSHOT_MONTHS, month_number(first) + 1)
-    return [month_start(number) for number in range(oldest, month)]
+    return [moment_in_month(number, share) for number in range(oldest, month)]

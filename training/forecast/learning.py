@@ -17,7 +17,6 @@ from training.forecast.conversion import (
     apply_win_probability,
     learn_conversion,
     learn_season,
-    shift_into_month,
 )
 from training.forecast.created import count_opened, learn_created, learn_due, look_for_turn, track_amounts
 from training.forecast.drift import Level, chance_of_turn, neutral_level, told_of_wandering
@@ -27,13 +26,13 @@ from training.forecast.metrics import FloatArray
 from training.forecast.new_business import NewBusiness
 from training.forecast.notes import notes_of
 from training.forecast.origin_model import CHECKED_LAGS, learn_origin_model
-from training.forecast.periods import month_number, month_start
+from training.forecast.periods import month_number, share_of_month
 from training.forecast.pipeline_baselines import known_stage_rates
 from training.forecast.renewals import Renewals
 from training.forecast.rep_factors import RepFactors, learn_rep_factors
-from training.forecast.snapshots import learn_from
+from training.forecast.snapshots import learn_from, whole_months
 from training.forecast.turn import Turn
-from training.forecast.wins import of_reps, open_places, track_wins, wins_of_reps
+from training.forecast.wins import of_reps, places_of_rest, track_wins, wins_of_reps, wins_until_next
 
 LEAST_OUTCOMES = 40
 """Decided deals below which the plain method speaks."""
@@ -167,11 +166,12 @@ def learn_pipeline(
     reps = with_unassigned(history.reps(at))
     snapshots, deals = learn_from(history, at=at, seed=seed)
     outcomes = len(history.outcomes(at))
+    whole = whole_months(history, snapshots, deals, at=at, seed=seed)
     table = learn_conversion(snapshots)
     # Fits take most of the time and need no Python: what does not wait for them is learned meanwhile.
     with ThreadPoolExecutor(max_workers=1) as pool:
         fitted = pool.submit(learn_origin_model, snapshots, table, seed=seed) if outcomes >= LEAST_OUTCOMES else None
-        moved, opened = count_moves(snapshots, deals, month=month), count_opened(history, at=at)
+        moved, opened = count_moves(*whole, month=month), count_opened(history, at=at)
         turn = look_for_turn(history, moved, opened, at=at)
         flow = moved.flow(turned=turn.since)
         new_business, new_wins = learn_created(
@@ -191,17 +191,20 @@ def learn_pipeline(
     expected[:, 1 : 1 + CHECKED_LAGS] *= paced
     season = learn_season(snapshots, expected) if has_seasons and not is_plain else np.ones(12)
     expected = apply_rows(expected, season, number)
-    in_quarter = np.ones(12) if is_plain else open_places(snapshots, expected)
-    expected = apply_rows(expected, in_quarter, number)
+    in_quarter = np.ones((2, 12)) if is_plain else places_of_rest(snapshots, expected, elapsed=elapsed)
+    # What is left of each snapshot's own month, then the months after it.
+    expected[:, :2] = apply_rows(expected[:, :2], in_quarter[0], number)
+    expected[:, 2:] = apply_rows(expected[:, 2:], in_quarter[1], number + 2)
     none = np.zeros(len(reps))
-    factors = learn_rep_factors(none, none) if is_plain else wins_of_reps(snapshots, expected, reps)
-    expected = expected * of_reps(factors.factor, snapshots["rep_id"], reps)[:, None]
+    soon = wins_until_next(snapshots, expected)
+    factors = learn_rep_factors(none, none) if is_plain else wins_of_reps(snapshots, soon, reps)
+    soon = soon * of_reps(factors.factor, snapshots["rep_id"], reps)
     told = told + told_of_wandering(renewals.level)
-    wins = track_wins(snapshots, expected, flow, month=month, elapsed=elapsed, wandering=told, turned=turn.since)
+    wins = track_wins(snapshots, soon, flow, month=month, wandering=told, turned=turn.since)
     wins = neutral_level() if is_plain else wins
     chances = table.expected(deals) if model is None else model.chances(deals)
-    chances = shift_into_month(chances, elapsed=elapsed)
-    chances = apply_season(chances, season * in_quarter, month=month)
+    this_month = np.arange(12) == month % 12
+    chances = apply_season(chances, season * np.where(this_month, *in_quarter), month=month)
     chances = chances * of_reps(factors.factor, deals["rep_id"], reps)[:, None] * flow.of_stages(deals["stage"])
     chances = _ask(chances, deals, win_probabilities, flow)
     return Learned(
@@ -241,13 +244,6 @@ def learn_pipeline(
         ),
         more_sd=widths_by_history(has_seasons=has_seasons, is_plain=is_plain),
     )
-
-
-def share_of_month(at: datetime) -> float:
-    """Share of the month of `at` that is over at `at`."""
-    number = month_number(at)
-    start, stop = month_start(number), month_start(number + 1)
-    return (at - start) / (stop - start)
 
 
 def with_unassigned(reps: pd.DataFrame) -> pd.DataFrame:

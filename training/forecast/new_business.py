@@ -80,17 +80,20 @@ class NewBusiness:
         h = len(opened)
         found = np.zeros(h)
         for ahead, count in enumerate(opened):
-            later = _later(self.wins_by_lag[(self.month + ahead) % YEAR], cycle)[: h - ahead]
+            wins = self.wins_by_lag[(self.month + ahead) % YEAR]
+            later = _later(wins, cycle, elapsed=0.0 if ahead else elapsed)[: h - ahead]
             found[ahead : ahead + len(later)] += count * later
         return found
 
 
-def _later(wins_by_lag: FloatArray, factor: float) -> FloatArray:
-    if factor == 1.0:
+def _later(wins_by_lag: FloatArray, factor: float, *, elapsed: float) -> FloatArray:
+    if factor == 1.0 and elapsed == 0.0:
         return wins_by_lag
-    # Deals of a month are created half-way through it on average, so lag k is over k + 1/2 months after that.
+    # Deals of a month are created half-way through it on average, so lag k is over k + 1/2 months after that; those of
+    # what is left of a month half-way through that.
     ends = np.arange(len(wins_by_lag)) + 0.5
-    then = np.interp(np.r_[0.0, ends] / factor, np.r_[0.0, ends], np.r_[0.0, np.cumsum(wins_by_lag)])
+    asked = np.r_[0.0, ends - 0.5 * elapsed] / factor
+    then = np.interp(asked, np.r_[0.0, ends], np.r_[0.0, np.cumsum(wins_by_lag)])
     return np.diff(then)
 
 

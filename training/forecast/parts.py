@@ -110,17 +110,12 @@ def add_new(
     return wanted * size * float(amounts.mean()) * levers["amount"][:, None]
 
 
-def add_renewals(
-    layout: Layout, gathered: Gathered, learned: Renewals, *, shocks: Shocks, elapsed: float
-) -> FloatArray:
+def add_renewals(layout: Layout, gathered: Gathered, learned: Renewals, *, shocks: Shocks) -> FloatArray:
     """Renewals: expected value by rep and month, USD; the paths' amounts go to `gathered`."""
     due = learned.due
     if due.empty or len(learned.ratio) == 0:
         return np.zeros(layout.shape)
-    now = due["due_month"].to_numpy() == layout.month
-    # A contract of this month that is still not renewed late in the month is less likely to be.
-    usual = due["chance"].to_numpy(dtype=np.float64)
-    chance = np.where(now, usual * (1 - elapsed) / np.maximum(1 - usual * elapsed, 1e-9), usual)
+    chance = due["chance"].to_numpy(dtype=np.float64)
     row, column = layout.row_of(due["rep_id"]), due["due_month"].to_numpy(dtype=np.int64) - layout.months[0]
     amount = due["amount_usd"].to_numpy(dtype=np.float64)
     inside = (column >= layout.now) & (column < len(layout.months))

@@ -89,6 +89,18 @@ def month_start(number: int) -> datetime:
     return datetime(year, month + 1, 1, tzinfo=UTC)
 
 
+def share_of_month(at: datetime) -> float:
+    """Share of the month of `at` that is over at `at`."""
+    start, stop = month_start(month_number(at)), month_start(month_number(at) + 1)
+    return (at - start) / (stop - start)
+
+
+def moment_in_month(number: int, share: float) -> datetime:
+    """The moment at which the share `share` of month `number` is over, UTC."""
+    start, stop = month_start(number), month_start(number + 1)
+    return start + share * (stop - start)
+
+
 def period_of(moment: date | datetime, grain: Grain) -> Period:
     """The month, quarter or year that holds `moment`."""
     length = _MONTHS_OF[grain]

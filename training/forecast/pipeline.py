@@ -84,7 +84,7 @@ def forecast_pipeline(
     gathered = Gathered(layout)
     opened = add_open(layout, gathered, learned, shocks=shocks, levers=turned)
     created = add_new(layout, gathered, learned, shocks=shocks, levers=turned)
-    due = add_renewals(layout, gathered, learned.renewals, shocks=shocks, elapsed=learned.elapsed)
+    due = add_renewals(layout, gathered, learned.renewals, shocks=shocks)
     none = np.zeros(layout.shape, dtype=np.int64)
     tree = build_tree(learned.reps, history.teams(at), months=months)
     baselines = pipeline_baselines(

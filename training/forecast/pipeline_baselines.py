@@ -68,7 +68,7 @@ def pipeline_baselines(
 
 
 def known_stage_rates(history: PipelineHistory, *, at: datetime) -> tuple[pd.Series, float]:
-    """`stage_win_rates` at the month starts that a forecast made at `at` learns from."""
+    """`stage_win_rates` at the moments that a forecast made at `at` learns from."""
     first = history.first_known(at)
     moments = snapshot_moments(at, first=first.min()) if len(first) else []
     return stage_win_rates(history, at=at, moments=moments) if moments else (pd.Series(dtype=float), 0.0)
