@@ -11,7 +11,7 @@ One JSON file holds all of it, and scoring needs numpy alone.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -224,26 +224,25 @@ def fit_linear(params: dict[str, Any], data: FitData) -> Model:
         weight=data.weight,
         signs=np.array([column.sign for feature in basis for column in feature.columns]),
     )
-    return _tables(basis, intercept, weights, data)
+    # A piece is a sum of weighted columns, and so is its mean: no need to read all rows off the tables.
+    return _tables(basis, intercept, weights, mean=design.mean(axis=0, dtype=np.float64))
 
 
-def _tables(basis: tuple[Basis, ...], intercept: float, weights: Matrix, data: FitData) -> LinearModel:
+def _tables(basis: tuple[Basis, ...], intercept: float, weights: Matrix, *, mean: Matrix) -> LinearModel:
     """The sums of each feature's columns as one broken line per feature."""
-    lines, at = [], 0
-    for feature in basis:
-        lines.append(feature.line(weights[at : at + len(feature.columns)]))
-        at += len(feature.columns)
+    ends = np.cumsum([len(feature.columns) for feature in basis])
+    weights_of = np.split(weights, ends)[:-1]
+    lines = [feature.line(of) for feature, of in zip(basis, weights_of, strict=True)]
     width = max((len(line.level) for line in lines), default=1)
-    model = LinearModel(
+    return LinearModel(
         starts=_padded([line.starts.tolist() for line in lines], width - 1),
         level=np.array([_stretched(line.level, width) for line in lines]).reshape(len(lines), width),
         slope=np.array([_stretched(line.slope, width) for line in lines]).reshape(len(lines), width),
         missing=np.array([line.missing for line in lines]),
-        mean=np.zeros(len(lines)),
+        mean=np.array([part @ of for part, of in zip(np.split(mean, ends)[:-1], weights_of, strict=True)]),
         is_number=np.array([feature.is_number for feature in basis], dtype=bool),
         intercept=intercept,
     )
-    return replace(model, mean=model._pieces(data.matrix).mean(axis=0))
 
 
 def _padded(starts: list[list[float]], width: int) -> Matrix:
