@@ -20,11 +20,10 @@ from training.calibration import choose_calibration
 from training.encoding import encode_columns
 from training.evaluation import evaluate
 from training.fit_rows import cross_fitted, fit_rows, is_first_row
-from training.frame import Frame, Partition, fit_entries, hindsight_on
+from training.frame import Frame, Partition, fit_entries
 from training.naive import naive_answers
 from training.results import Metric
 from training.side_by_side import side_by_side
-from training.softening import soften
 from training.splits import MIN_TEST_OUTCOMES, MIN_TRAIN_OUTCOMES, instant, moment_of
 from training.winner import Winner
 
@@ -112,9 +111,7 @@ def _window(
         for rows in (past, later)
     )
     data = fit_rows(matrix, known[past], entries, when=frame.as_of[past], is_first=is_first[past])
-    hindsight, entity = hindsight_on(frame, past, at=cutoff), frame.entity[past]
-    data = soften(data, hindsight, entity=entity, threads=threads, seed=seed)
-    margin = cross_fitted(winner, data, entity=entity, folds=_FOLDS, threads=threads, seed=seed)
+    margin = cross_fitted(winner, data, entity=frame.entity[past], folds=_FOLDS, threads=threads, seed=seed)
     calibration, _ = choose_calibration(margin, known[past])
     model = winner.fit(data, threads=threads, seed=seed)
     answers = {

@@ -16,13 +16,12 @@ from training.calibration import Calibration, choose_calibration
 from training.encoding import encode_columns
 from training.evaluation import evaluate
 from training.fit_rows import cross_fitted, fit_rows, is_first_row, rows_of
-from training.frame import Frame, Partition, fingerprint, fit_entries, hindsight_on
+from training.frame import Frame, Partition, fingerprint, fit_entries
 from training.manifest import FeatureEntry
-from training.models import FitData, Model
+from training.models import Model
 from training.naive import naive_answers
 from training.probes import Finding, probe, stop_on_leak
 from training.results import Metric
-from training.softening import soften
 from training.splits import (
     MIN_TEST_OUTCOMES,
     MIN_TRAIN_OUTCOMES,
@@ -150,14 +149,7 @@ def develop(
         study, model, margin = own.fit(entries, matrix)
     else:
         every = fit_rows(matrix, label, entries, when=times, is_first=is_first_row(past_entity, times))
-        hindsight = hindsight_on(frame, partition.past, at=partition.moment)
-
-        def taught(data: FitData, rows: NDArray[np.int64]) -> FitData:
-            known = None if hindsight is None else hindsight[rows]
-            return soften(data, known, entity=past_entity[rows], threads=threads, seed=seed)
-
-        # Each slice is softened by itself: what judges it takes no part.
-        origins = [taught(rows_of(every, piece.train, judge=piece.judge), piece.train) for piece in slices.origins]
+        origins = [rows_of(every, piece.train, judge=piece.judge) for piece in slices.origins]
         study = settled or run_study(
             origins,
             journal=journal,
@@ -170,9 +162,8 @@ def develop(
             progress=progress,
         )
         winner = choose_winner(study, origins, threads=threads, seed=seed, together=True)
-        softened = taught(every, np.arange(len(label)))
-        model = winner.fit(softened, threads=threads, seed=seed)
-        margin = cross_fitted(winner, softened, entity=past_entity, threads=threads, seed=seed)
+        model = winner.fit(every, threads=threads, seed=seed)
+        margin = cross_fitted(winner, every, entity=past_entity, threads=threads, seed=seed)
     windows = (
         ()
         if winner is None or n_windows < 1

@@ -13,7 +13,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from training.encoding import fit_categories
-from training.hindsight import hindsight_of
 from training.labels import Outcome, as_of_times, label_spine
 from training.manifest import FeatureEntry
 from training.splits import Rows, instant, moment_of
@@ -41,8 +40,6 @@ class Frame:
         cut: Until when anything is known.
         label_at: Labels of all rows as known at a moment.
         outcomes_at: How the rows' deals ended, as known at a moment; None for a frame of leads.
-        hindsight_at: What the rows' things did within the horizon, as known at a moment; None where they leave no
-            traces. See `training.hindsight`.
     """
 
     entity: NDArray[np.object_]
@@ -53,7 +50,6 @@ class Frame:
     cut: datetime
     label_at: LabelAt
     outcomes_at: Callable[[datetime], Outcomes] | None = None
-    hindsight_at: Callable[[datetime], Vector] | None = None
 
     @property
     def rows(self) -> int:
@@ -121,9 +117,6 @@ def make_frame(
 
         return ended(spine, warehouse, cut=moment)
 
-    def hindsight_at(moment: datetime) -> Vector:
-        return hindsight_of(spine, warehouse, outcome=outcome, horizon_days=horizon_days, cut=moment)
-
     return Frame(
         entity=np.array(table.column(outcome.key).to_pylist(), dtype=object),
         as_of=as_of_times(table),
@@ -133,7 +126,6 @@ def make_frame(
         cut=cut,
         label_at=label_at,
         outcomes_at=None if outcome.table != "opportunities" else outcomes_at,
-        hindsight_at=hindsight_at if outcome.traces else None,
     )
 
 
@@ -227,11 +219,6 @@ def fit_entries(frame: Frame, past: Rows, label: Vector) -> tuple[FeatureEntry, 
             )
         )
     return tuple(entries)
-
-
-def hindsight_on(frame: Frame, rows: Rows, *, at: datetime) -> Vector | None:
-    """What the things of some rows did afterwards, as known at a moment; None where they leave no traces."""
-    return None if frame.hindsight_at is None else frame.hindsight_at(at)[rows]
 
 
 def fingerprint(matrix: Vector, label: Vector, as_of: NDArray[np.datetime64], *, about: str) -> str:

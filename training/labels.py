@@ -37,23 +37,15 @@ class Outcome:
         key: Its key.
         positive: Status that is the outcome.
         final: All statuses after which the thing is decided.
-        traces: Tables, and the column of each that says what was done, in which the things leave traces.
     """
 
     table: str
     key: str
     positive: str
     final: tuple[str, ...]
-    traces: tuple[tuple[str, str], ...] = ()
 
 
-LEAD_CONVERTED = Outcome(
-    table="leads",
-    key="lead_id",
-    positive="converted",
-    final=("converted", "disqualified"),
-    traces=(("lead_events", "kind"), ("activities", "direction")),
-)
+LEAD_CONVERTED = Outcome(table="leads", key="lead_id", positive="converted", final=("converted", "disqualified"))
 DEAL_WON = Outcome(table="opportunities", key="opportunity_id", positive="won", final=("won", "lost"))
 
 # The newest record of each version as known at the cut; deletions stand like any other version.

@@ -50,7 +50,7 @@ class FitData:
 
     Args:
         matrix: float64 (n_rows, n_features).
-        label: 0 or 1 per row, or between them where it was softened (`training.softening`).
+        label: 0 or 1 per row.
         stop_matrix: Later rows for early stopping; None to fit all rounds.
         stop_label: Their labels.
         categorical: Positions of category columns (codes).

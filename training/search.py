@@ -20,7 +20,7 @@ from training.trees import OnRound, fit_trees
 
 Kind = Literal["lightgbm", "xgboost", "linear"]
 KINDS: tuple[Kind, ...] = ("lightgbm", "linear", "xgboost")
-SEARCH_VERSION = 6
+SEARCH_VERSION = 5
 """Part of a study's name: trials of another search cannot be continued."""
 
 MAX_ROUNDS = 400

@@ -210,9 +210,8 @@ def _fit_lightgbm(
 ) -> Model:
     lightgbm = _import_library("lightgbm")
 
-    fixed: dict[str, Any] = {
-        # The same loss; `binary` takes labels of 0 and 1 only.
-        "objective": "binary" if np.isin(data.label, (0.0, 1.0)).all() else "cross_entropy",
+    fixed = {
+        "objective": "binary",
         "metric": "None",
         "verbosity": -1,
         "num_threads": threads,

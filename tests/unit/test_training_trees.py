@@ -83,20 +83,3 @@ def _xgboost() -> Model:
     matrix = random.normal(size=(300, 3)) * 1_000
     data = FitData(matrix=matrix, label=(matrix[:, 0] > 0).astype(float))
     return fit_trees("xgboost", {"max_depth": 4}, data, rounds=12, threads=1, seed=7)
-
-
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_labels_between_0_and_1_teach_what_as_many_rows_of_both_outcomes_would(library: Library) -> None:
-    share = 1.0 / (1.0 + np.exp(-2.0 * MATRIX[:, 0]))
-    softened = FitData(matrix=MATRIX, label=share)
-    both = FitData(
-        matrix=np.vstack([MATRIX, MATRIX]),
-        label=np.r_[np.ones(len(MATRIX)), np.zeros(len(MATRIX))],
-        weight=2.0 * np.r_[share, 1.0 - share],
-    )
-    # Leaves with a least number of rows would count each row twice in one of them.
-    params = {"min_data_in_leaf": 1} if library == "lightgbm" else {}
-    one, other = (
-        fit_trees(library, params, data, rounds=30, threads=1, seed=1).margin(MATRIX) for data in (softened, both)
-    )
-    assert np.corrcoef(one, other)[0, 1] > 0.995
